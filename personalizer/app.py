@@ -1,0 +1,55 @@
+"""Application factories: one for each kind of process.
+
+What enters: opened state. What leaves: a Flask app. Must not: read settings or files.
+"""
+
+from __future__ import annotations
+
+import os
+from http import HTTPStatus
+
+from flask import Flask, Response, request
+from markupsafe import escape
+from werkzeug.exceptions import HTTPException
+
+from personalizer.edge.layer import EdgeLayer
+from personalizer.edge.respond import problem
+from personalizer.edge.state import Edge
+
+
+def create_edge_app(edge: Edge) -> Flask:
+    """The public app: page paths and `/_pz` in the layer, health in Flask."""
+    app = Flask("personalizer", static_folder=None)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    def readyz() -> tuple[dict[str, str], int]:
+        """Content is loaded (the process would not be here otherwise); is there room for the journal?"""
+        if os.statvfs(edge.data).f_bavail == 0:
+            return {"status": "not ready", "detail": f"the disk of {edge.data} is full"}, 503
+        return {"status": "ready", "revision": edge.content.registry.revision[:12]}, 200
+
+    @app.errorhandler(HTTPException)
+    def refuse(error: HTTPException) -> Response:
+        """Problem documents for programs, one plain sentence for people."""
+        status = error.code or 500
+        if "text/html" in request.headers.get("Accept", ""):
+            return Response(
+                _plain_page(edge.content.registry.site_name, status), status, content_type="text/html; charset=utf-8"
+            )
+        answer = problem(status, HTTPStatus(status).phrase.lower().replace(" ", "-"), error.description or "")
+        return Response(answer.body, status, answer.headers)
+
+    app.wsgi_app = EdgeLayer(edge, app.wsgi_app)  # type: ignore[method-assign]  # Flask documents this assignment
+    return app
+
+
+def _plain_page(site: str, status: int) -> str:
+    words = "There is no such page." if status == 404 else HTTPStatus(status).phrase + "."
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(site)}: {words}</title><h1>{escape(site)}</h1><p>{words}</p></html>"
+    )

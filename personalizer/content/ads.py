@@ -1,0 +1,132 @@
+"""Campaigns → what recognizing an ad tells: tables from `pz=` and from UTM values to declared facts.
+
+What enters: campaign documents. What leaves: `Ads`, for step 0 of the decision. Must not: guess; an ad that is not
+recognized tells only what all ad sets of its campaign agree on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from personalizer.content import models
+from personalizer.content.load import Documents, Loaded
+from personalizer.decision.parse import FactSchema, compile_condition
+from personalizer.decision.registry import AdFacts, Campaign
+from personalizer.model import Range, Value
+
+_DECLARABLE = ("company.", "person.")
+
+
+@dataclass(slots=True)
+class Ads:
+    """See the fields of the same names in `Registry`."""
+
+    campaigns: dict[str, Campaign] = field(default_factory=dict)
+    refs: dict[str, AdFacts] = field(default_factory=dict)
+    utm_index: dict[tuple[str, ...], dict[tuple[str, ...], str]] = field(default_factory=dict)
+
+    @property
+    def utm_shapes(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(sorted(self.utm_index, key=lambda shape: (-len(shape), shape)))
+
+
+def compile_ads(documents: Documents, schema: FactSchema) -> Ads:
+    """Every campaign, ad set and ad, ready to be recognized; mistakes are reported in the documents."""
+    ads = Ads()
+    for key, loaded in documents.campaigns.items():
+        audience = _audience_facts(documents, loaded)
+        base: dict[str, Value] = {"ad.platform": loaded.doc.platform, "ad.campaign": key, **audience}
+        by_content: dict[str, AdFacts] = {}
+        by_id: dict[str, AdFacts] = {}
+        sets = []
+        for place, ad_set in enumerate(loaded.doc.ad_sets):
+            declared = _declared_facts(loaded, ad_set.declares, ("ad_sets", place, "declares"), schema)
+            if ad_set.persona:
+                declared["ad.persona"] = ad_set.persona
+            sets.append({**base, **declared})
+            for ad in ad_set.ads:
+                facts: dict[str, Value] = {**base, **declared, "ad.ad_set": ad_set.key, "ad.ad": ad.key}
+                if ad.headlines:
+                    facts["ad.headline"] = ad.headlines[0]
+                told = AdFacts(facts, ad_set.persona)
+                ads.refs[f"{key}.{ad_set.key}.{ad.key}"] = told
+                by_content.setdefault((ad.content or ad.key).casefold(), told)
+                if ad.id:
+                    by_id.setdefault(ad.id.casefold(), told)
+        common = _agreed(sets)
+        persona = common.get("ad.persona")
+        ads.campaigns[key] = Campaign(
+            key, loaded.doc.page, by_content, by_id, AdFacts(common, str(persona) if persona else None)
+        )
+        _index_utm(ads, key, loaded)
+    return ads
+
+
+def _audience_facts(documents: Documents, loaded: Loaded[models.Campaign]) -> dict[str, Value]:
+    key = loaded.doc.audience
+    audience = documents.workspace.doc.audiences.get(key) if documents.workspace and key else None
+    if key is None or audience is None:
+        return {}
+    return {"ad.audience": key, "audience.key": key, "audience.relation": audience.relation}
+
+
+def _declared_facts(
+    loaded: Loaded[models.Campaign], declares: Mapping[str, Any], path: tuple[str | int, ...], schema: FactSchema
+) -> dict[str, Value]:
+    facts: dict[str, Value] = {}
+    for name, claim in declares.items():
+        place = (*path, name)
+        if name in schema.types and not name.startswith(_DECLARABLE):
+            loaded.report(place, "cannot be declared by an ad.", "Targeting declares facts of company and person.")
+            continue
+        _, mistakes = compile_condition({name: claim}, schema)
+        for mistake in mistakes:
+            loaded.report((*path, *mistake.path), mistake.message, mistake.remedy)
+        if mistakes:
+            continue
+        value = _claimed_value(claim)
+        if value is None:
+            loaded.report(
+                place, "is not one value or one range.", "Write a value, or `between: [51, 1000]`, `gte: 51`."
+            )
+        else:
+            facts[name] = value
+    return facts
+
+
+def _claimed_value(claim: Any) -> Value | None:
+    """What a targeting claim makes known: a value, a list, or a number's range."""
+    if not isinstance(claim, Mapping):
+        return claim  # type: ignore[no-any-return]  # checked against the fact's type by the caller
+    if len(claim) != 1:
+        return None
+    (op, operand), *_ = claim.items()
+    if op in ("has", "has_all"):
+        return (operand,) if isinstance(operand, str) else tuple(operand)
+    if op == "between":
+        return Range(*operand)
+    if op == "gte":
+        return Range(operand, math.inf)
+    if op == "lte":
+        return Range(-math.inf, operand)
+    return operand if op == "eq" else None
+
+
+def _agreed(sets: list[dict[str, Value]]) -> dict[str, Value]:
+    first, *others = sets
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+
+
+def _index_utm(ads: Ads, key: str, loaded: Loaded[models.Campaign]) -> None:
+    values = {f"utm.{name}": value for name, value in loaded.doc.utm.model_dump().items() if value is not None}
+    if not values:
+        return
+    shape = tuple(sorted(values))
+    folded = tuple(values[fact].casefold() for fact in shape)
+    table = ads.utm_index.setdefault(shape, {})
+    if folded in table:
+        loaded.report(("utm",), f"campaign {table[folded]} has the same values.", "Tell them apart in one value.")
+    table.setdefault(folded, key)

@@ -1,0 +1,393 @@
+"""Documents → a registry and its renderings: everything a request needs, worked out at publish.
+
+What enters: a workspace directory. What leaves: `Content`, immutable and named by a content hash; or ContentError with
+every problem. Must not: leave anything to be parsed, looked for or checked when a visitor arrives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from personalizer.content import models
+from personalizer.content.ads import compile_ads
+from personalizer.content.counters import Counter, Deal
+from personalizer.content.lint import lint_documents
+from personalizer.content.load import Documents, Loaded, load_documents
+from personalizer.content.money import minor_units
+from personalizer.content.pages import Renderings, render_workspace
+from personalizer.content.yaml import KeyPath
+from personalizer.decision.assign import compile_ranges
+from personalizer.decision.conditions import All, Compare, Condition, Node, build_condition
+from personalizer.decision.index import RuleIndex
+from personalizer.decision.parse import FactSchema, compile_condition
+from personalizer.decision.registry import Account, Experiment, Goal, Icp, Page, Persona, Registry, Row, Target
+from personalizer.errors import ContentError, Problem
+from personalizer.model import FactType, Mode, SiteRules, Value
+from personalizer.visitor.facts import FACT_TYPES, FACTS
+
+NEVER_RULES = ("click.id",)  # kept verbatim for the ad platforms, never a rule's input
+SCHEMA = FactSchema(
+    {name: kind for name, kind in FACT_TYPES.items() if name not in NEVER_RULES},
+    {name: fact.values for name, fact in FACTS.items() if fact.values},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A compiled workspace: the registry that decisions read, and what can be shown."""
+
+    registry: Registry
+    renderings: Renderings
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `check` found: the documents, every problem, and the compiled content if nothing forbids it."""
+
+    documents: Documents
+    problems: list[Problem]
+    content: Content | None
+
+
+def check_workspace(root: Path) -> Checked:
+    """Read, check and compile the workspace in `root`; never raises for what is in it."""
+    documents = load_documents(root)
+    content = None
+    if documents.workspace is not None:
+        compiler = _Compiler(documents, documents.workspace)
+        registry = compiler.compile()
+        lint_documents(documents, {page.key: tuple(page.rows) for page in registry.pages.values()})
+        content = Content(registry, render_workspace(documents))
+    problems = documents.problems
+    return Checked(documents, problems, content if all(problem.warning for problem in problems) else None)
+
+
+def load_content(root: Path) -> Content:
+    """The compiled workspace. Raises ContentError with every problem."""
+    checked = check_workspace(root)
+    if checked.content is None:
+        raise ContentError([problem for problem in checked.problems if not problem.warning])
+    return checked.content
+
+
+def apply_counters(content: Content, counters: Mapping[str, Counter]) -> Content:
+    """The same content with each experiment's phase and weight epoch from the engine's counters."""
+    registry = content.registry
+    experiments = {
+        key: replace(one, phase=counters[key].phase, weight_epoch=counters[key].weight_epoch)
+        if key in counters
+        else one
+        for key, one in registry.experiments.items()
+    }
+    return replace(content, registry=replace(registry, experiments=experiments))
+
+
+def deals_of(registry: Registry) -> dict[str, Deal]:
+    """What each experiment that may deal says about dealing."""
+    return {key: Deal(one.arms, one.weights, one.coverage) for key, one in registry.experiments.items()}
+
+
+class _Compiler:
+    def __init__(self, documents: Documents, workspace: Loaded[models.Workspace]) -> None:
+        self._documents = documents
+        self._workspace = workspace
+        self._site = workspace.doc.site
+
+    def compile(self) -> Registry:
+        documents, workspace = self._documents, self._workspace.doc
+        icps = self._icps()
+        personas = self._personas(icps)
+        ads = compile_ads(documents, SCHEMA)
+        experiments = self._experiments()
+        return Registry(
+            revision=_content_hash(documents.files),
+            site=self._site_rules(),
+            site_name=self._site.name,
+            currency=self._site.currency,
+            icps=icps,
+            personas=personas,
+            personas_of=_personas_by_icp(icps, personas),
+            campaigns=ads.campaigns,
+            utm_shapes=ads.utm_shapes,
+            utm_index=ads.utm_index,
+            refs=ads.refs,
+            accounts=self._accounts(),
+            pages={key: self._page(page, icps, experiments) for key, page in documents.pages.items()},
+            paths={page.doc.path: key for key, page in documents.pages.items()},
+            experiments=experiments,
+            goals={**{key: _goal(key, models.Goal(), self._site) for key in models.BUILT_IN_GOALS}}
+            | {key: _goal(key, goal, self._site) for key, goal in workspace.goals.items()},
+            derive=self._derive(),
+        )
+
+    # --- site ---
+
+    def _site_rules(self) -> SiteRules:
+        privacy = []
+        for place, rule in enumerate(self._workspace.doc.privacy):
+            when = self._condition(self._workspace, rule.when, ("privacy", place, "when")) if rule.when else None
+            if rule.mode == "consent":
+                self._workspace.report(
+                    ("privacy", place, "mode"),
+                    "`consent` is not built yet, and serving without asking would break its promise.",
+                    "Write `storage_free`, which keeps nothing on the device.",
+                )
+            else:
+                privacy.append((when.test if when else None, Mode(rule.mode)))
+        internal = []
+        for place, text in enumerate(self._workspace.doc.internal):
+            try:
+                internal.append(ipaddress.ip_network(text))
+            except ValueError as error:
+                self._workspace.report(("internal", place), f"{error}.", "Write a network as 203.0.113.0/28.")
+        try:
+            ZoneInfo(self._site.timezone)
+        except (KeyError, ValueError, OSError):
+            self._workspace.report(
+                ("site", "timezone"), f"there is no time zone {self._site.timezone!r}.", "Write Europe/Berlin."
+            )
+        return SiteRules(
+            hosts=tuple(self._site.hosts),
+            language=self._site.language,
+            timezone=self._site.timezone,
+            privacy=tuple(privacy),
+            internal=tuple(internal),
+        )
+
+    def _condition(self, owner: Loaded[Any], data: Any, path: KeyPath) -> Condition:
+        """The condition at `path`, or, with its mistakes reported, one that stands in for it."""
+        condition, mistakes = compile_condition(data, SCHEMA)
+        for mistake in mistakes:
+            owner.report((*path, *mistake.path), mistake.message, mistake.remedy)
+        return condition or build_condition(All(()))
+
+    def _derive(self) -> tuple[tuple[str, tuple[tuple[Condition, Value], ...]], ...]:
+        derived = []
+        for fact, rules in self._workspace.doc.derive.items():
+            if fact not in ("person.awareness", "person.stage"):
+                self._workspace.report(
+                    ("derive", fact),
+                    "cannot be derived.",
+                    "Only person.awareness and person.stage can; nothing else is inferred.",
+                )
+                continue
+            compiled = tuple(
+                (self._condition(self._workspace, rule.when, ("derive", fact, place, "when")), str(rule.is_))
+                for place, rule in enumerate(rules)
+            )
+            derived.append((fact, compiled))
+        return tuple(derived)
+
+    # --- who ---
+
+    def _icps(self) -> dict[str, Icp]:
+        compiled = {}
+        for key, loaded in self._documents.icps.items():
+            compiled[key] = (self._condition(loaded, loaded.doc.match, ("match",)), loaded.doc)
+        ranked = sorted(compiled, key=lambda key: _precedence(compiled[key][1].priority, compiled[key][0], key))
+        return {
+            key: Icp(
+                key=key,
+                name=doc.name,
+                kind=doc.kind,
+                product=doc.product,
+                match=match,
+                order=order,
+                target=_target(doc.serve),
+                lookup=doc.evidence == "lookup",
+                exploration=doc.exploration,
+            )
+            for order, key in enumerate(ranked)
+            for match, doc in [compiled[key]]
+        }
+
+    def _personas(self, icps: Mapping[str, Icp]) -> dict[str, Persona]:
+        ideal = tuple(icp.key for icp in icps.values() if icp.kind == "ideal")
+        compiled = {
+            key: (self._condition(loaded, loaded.doc.match, ("match",)) if loaded.doc.match else None, loaded.doc)
+            for key, loaded in self._documents.personas.items()
+        }
+        ranked = sorted(compiled, key=lambda key: _precedence(compiled[key][1].priority, compiled[key][0], key))
+        return {
+            key: Persona(key, doc.name, tuple(doc.icps) if doc.icps is not None else ideal, match, order)
+            for order, key in enumerate(ranked)
+            for match, doc in [compiled[key]]
+        }
+
+    def _accounts(self) -> dict[str, Account]:
+        gathered: dict[str, list[tuple[str, models.Account]]] = {}
+        for key, lines in self._documents.accounts.items():
+            for line in lines:
+                gathered.setdefault(line.account.domain, []).append((key, line.account))
+        return {domain: _account(entries) for domain, entries in gathered.items()}
+
+    # --- what ---
+
+    def _experiments(self) -> dict[str, Experiment]:
+        result = {}
+        for key, loaded in self._documents.experiments.items():
+            doc = loaded.doc
+            if doc.status == "draft":
+                continue
+            weights = tuple(doc.weights or [1 / len(doc.arms)] * len(doc.arms))
+            if len(weights) != len(doc.arms) or abs(sum(weights) - 1) > 0.001:
+                loaded.report(
+                    ("weights",),
+                    f"there are {len(doc.arms)} arms, and the weights are {list(weights)}.",
+                    "Give one weight an arm; together they make 1.",
+                )
+            space = doc.namespace
+            result[key] = Experiment(
+                key=key,
+                page=doc.page,
+                row=doc.arms[0],
+                arms=tuple(doc.arms),
+                weights=weights,
+                coverage=doc.coverage,
+                ranges=compile_ranges(weights, doc.coverage),
+                namespace=(space.key, space.range[0], space.range[1]) if space else None,
+                running=doc.status == "running",
+                goal=doc.goal,
+            )
+        return result
+
+    def _page(self, page: Loaded[models.Page], icps: Mapping[str, Icp], experiments: Mapping[str, Experiment]) -> Page:
+        share = self._workspace.doc.holdout if page.doc.holdout is None else page.doc.holdout
+        running = {one.row: one.key for one in experiments.values() if one.page == page.key}
+        ranked, variants = [], set()
+        for (owner, name), variant in self._documents.variants.items():
+            if owner != page.key or variant.doc.status != "published":
+                continue
+            variants.add(name)
+            row = self._row(name, variant, share, running.get(name))
+            if row is not None:
+                ranked.append((_rank(name, variant.doc), row))
+        ranked.sort(key=lambda pair: pair[0])
+        rows = {row.key: row for _, row in ranked}
+        considered = [
+            icp for icp in icps.values() if icp.product in (None, page.doc.product) or page.doc.product is None
+        ]
+        ideal = _rules(icp for icp in considered if icp.kind == "ideal")
+        goals = page.doc.goals
+        return Page(
+            key=page.key,
+            path=page.doc.path,
+            product=page.doc.product,
+            language=page.doc.language or self._site.language,
+            rows=rows,
+            row_index=RuleIndex([(row.key, row.match) for row in rows.values()]),
+            variants=frozenset(variants),
+            goals=(goals.primary, *goals.secondary) if goals else (),
+            ideal=frozenset(key for key, _ in ideal),
+            icps=RuleIndex(ideal),
+            negative=RuleIndex(_rules(icp for icp in considered if icp.kind == "negative")),
+            excluded=RuleIndex(_rules(icp for icp in considered if icp.kind == "excluded")),
+        )
+
+    def _row(self, name: str, variant: Loaded[models.Variant], share: float, experiment: str | None) -> Row | None:
+        whom = variant.doc.for_
+        if whom is None:
+            return None
+        when = self._condition(variant, whom.when, ("for", "when")) if whom.when else None
+        return Row(
+            key=name,
+            match=build_condition(_row_node(whom, when)),
+            accounts=whom.accounts,
+            campaign=whom.campaign,
+            persona=whom.persona,
+            icp=whom.icp,
+            audience=whom.audience,
+            language=whom.language,
+            when=when,
+            holdout=share if variant.doc.holdout is None else variant.doc.holdout,
+            experiment=experiment,
+        )
+
+
+_ROW_FACTS = (  # in the order in which rows are ranked
+    ("accounts", "company.lists", FactType.LIST, "has"),
+    ("campaign", "ad.campaign", FactType.TEXT, "eq"),
+    ("persona", "persona", FactType.TEXT, "eq"),
+    ("icp", "icp", FactType.TEXT, "eq"),
+    ("audience", "audience.key", FactType.TEXT, "eq"),
+    ("language", "language", FactType.TEXT, "eq"),
+)
+
+
+def _row_node(whom: models.For, when: Condition | None) -> Node:
+    leaves: list[Node] = [
+        Compare(fact, kind, op, getattr(whom, name))
+        for name, fact, kind, op in _ROW_FACTS
+        if getattr(whom, name) is not None
+    ]
+    if when is not None:
+        leaves.append(when.node)
+    return leaves[0] if len(leaves) == 1 else All(tuple(leaves))
+
+
+def _rank(name: str, variant: models.Variant) -> tuple[Any, ...]:
+    """The place of a row: explicit `order` first; then by what it is for, the nearest first; more before fewer; then
+    the visitor's language before none; then the key."""
+    whom = variant.for_ or models.For()
+    given = [
+        getattr(whom, dimension) is not None
+        for dimension in ("accounts", "campaign", "persona", "icp", "audience", "when")
+    ]
+    order = variant.order if variant.order is not None else float("inf")
+    return order, [not one for one in given], -sum(given), whom.language is None, name
+
+
+def _precedence(priority: int | None, match: Condition | None, key: str) -> tuple[Any, ...]:
+    conditions = len(match.leaves) if match else 0
+    return priority is None, priority or 0, -conditions, key
+
+
+def _rules(icps: Iterable[Icp]) -> list[tuple[str, Condition]]:
+    return [(icp.key, icp.match) for icp in icps]
+
+
+def _personas_by_icp(icps: Mapping[str, Icp], personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
+    return {
+        key: RuleIndex([(one.key, one.match) for one in personas.values() if one.match is not None and key in one.icps])
+        for key in icps
+    }
+
+
+def _target(serve: models.Serve | None) -> Target:
+    if serve is not None:
+        if serve.page is not None:
+            return Target("page", serve.page)
+        if serve.variant is not None:
+            return Target("variant", serve.variant)
+        if serve.redirect is not None:
+            return Target("redirect", serve.redirect)
+    return Target("unavailable")
+
+
+def _account(entries: list[tuple[str, models.Account]]) -> Account:
+    lists = tuple(key for key, _ in entries)
+    facts: dict[str, Value] = {"company.lists": lists}
+    first = entries[0][1]
+    if first.tier:
+        facts["company.tier"] = first.tier
+    if first.relation:
+        facts["company.relation"] = first.relation
+    return Account(lists, facts, first.name)
+
+
+def _goal(key: str, goal: models.Goal, site: models.Site) -> Goal:
+    value = round(goal.value * minor_units(site.currency)) if goal.value is not None else None
+    return Goal(key, goal.kind, goal.window, value, goal.once)
+
+
+def _content_hash(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+    return digest.hexdigest()

@@ -1,0 +1,86 @@
+"""Phases and weight epochs: two counters an experiment, kept by the engine beside the content.
+
+What enters: the counters file of a data directory and the experiments as written. What leaves: each experiment's phase
+and weight epoch, and in words what a publish raises. Must not: be part of the content hash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from personalizer.errors import DataError
+
+FILE = "experiments.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One experiment's counters, and the settings under which they were reached."""
+
+    phase: int
+    weight_epoch: int
+    arms: tuple[str, ...]
+    weights: tuple[float, ...]
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """What an experiment's content says about dealing."""
+
+    arms: tuple[str, ...]
+    weights: tuple[float, ...]
+    coverage: float
+
+
+def read_counters(data: Path) -> dict[str, Counter]:
+    """The counters of a data directory; none when it has no server's file yet."""
+    path = data / FILE
+    try:
+        raw = json.loads(path.read_text())
+        return {
+            key: Counter(**{**one, "arms": tuple(one["arms"]), "weights": tuple(one["weights"])})
+            for key, one in raw.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{path} is damaged ({error}). Restore it from a backup; without it arms would be dealt anew."
+        ) from error
+
+
+def raise_counters(old: Mapping[str, Counter], deals: Mapping[str, Deal]) -> tuple[dict[str, Counter], list[str]]:
+    """New counters and, in words, what was raised. Experiments that left the content keep theirs: they may return."""
+    new, changes = dict(old), []
+    for key, deal in deals.items():
+        before = old.get(key)
+        if before is None:
+            new[key] = Counter(1, 1, deal.arms, deal.weights, deal.coverage)
+        elif before.arms != deal.arms:
+            new[key] = Counter(before.phase + 1, before.weight_epoch + 1, deal.arms, deal.weights, deal.coverage)
+            changes.append(
+                f"experiment {key}: arms changed, so phase {before.phase + 1} begins and everybody is dealt anew"
+            )
+        elif (before.weights, before.coverage) != (deal.weights, deal.coverage):
+            new[key] = Counter(before.phase, before.weight_epoch + 1, deal.arms, deal.weights, deal.coverage)
+            changes.append(
+                f"experiment {key}: weights or coverage changed, so weight epoch {before.weight_epoch + 1} begins; "
+                "nobody who saw an arm is dealt anew"
+            )
+    return new, changes
+
+
+def write_counters(data: Path, counters: Mapping[str, Counter]) -> None:
+    """Replace the counters file whole, so that a kill leaves the old or the new one."""
+    path = data / FILE
+    draft = path.with_suffix(".new")
+    with draft.open("w") as file:
+        json.dump({key: asdict(counter) for key, counter in counters.items()}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

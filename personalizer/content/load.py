@@ -1,0 +1,326 @@
+"""Reading a workspace: every file → a checked document, or problems with file, line, key and remedy.
+
+What enters: a directory with `variants/` and `templates/`. What leaves: `Documents`. Must not: stop at the first
+mistake, or know how documents refer to each other (`lint.py` does).
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from personalizer.content import models
+from personalizer.content.yaml import KeyPath, Parsed, parse_yaml
+from personalizer.errors import Problem
+
+D = TypeVar("D", bound=models.Document)
+
+
+@dataclass(slots=True)
+class Loaded(Generic[D]):
+    """One document with its key (the file's name) and the place of each of its keys."""
+
+    key: str
+    doc: D
+    source: Parsed
+
+    def report(self, path: KeyPath, message: str, remedy: str = "", *, warning: bool = False) -> None:
+        self.source.report(path, message, remedy, warning=warning)
+
+
+@dataclass(slots=True)
+class TemplateFile:
+    """A template or section: its front matter and the Jinja text below it, which begins at `first_line`."""
+
+    name: str
+    front: Loaded[models.FrontMatter]
+    body: str
+    first_line: int
+
+
+@dataclass(slots=True)
+class AccountLine:
+    """One company of an account list, and where it stands."""
+
+    file: Path
+    line: int
+    account: models.Account
+
+
+@dataclass(slots=True)
+class Documents:
+    """A whole workspace as read. Mappings are by key; variants by (page, variant)."""
+
+    root: Path
+    workspace: Loaded[models.Workspace] | None = None
+    theme: Loaded[models.Theme] | None = None
+    icps: dict[str, Loaded[models.Icp]] = field(default_factory=dict)
+    personas: dict[str, Loaded[models.Persona]] = field(default_factory=dict)
+    campaigns: dict[str, Loaded[models.Campaign]] = field(default_factory=dict)
+    pages: dict[str, Loaded[models.Page]] = field(default_factory=dict)
+    variants: dict[tuple[str, str], Loaded[models.Variant]] = field(default_factory=dict)
+    experiments: dict[str, Loaded[models.Experiment]] = field(default_factory=dict)
+    accounts: dict[str, list[AccountLine]] = field(default_factory=dict)
+    templates: dict[str, TemplateFile] = field(default_factory=dict)
+    assets: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)  # everything read, by path: what the revision hashes
+    _own: list[Problem] = field(default_factory=list)
+    _parsed: list[Parsed] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Every problem so far, in the order of files and lines."""
+        return sorted(self._own + [problem for parsed in self._parsed for problem in parsed.problems])
+
+    def report(self, file: Path, message: str, remedy: str = "", *, line: int = 0, warning: bool = False) -> None:
+        self._own.append(Problem(file, line, "", message, remedy, warning))
+
+    def note(self, parsed: Parsed) -> None:
+        self._parsed.append(parsed)
+
+
+def load_documents(root: Path) -> Documents:
+    """Read the workspace in `root`. Never raises for what is in it; the problems are in the result."""
+    documents = Documents(root)
+    variants, templates = root / "variants", root / "templates"
+    for folder in (variants, templates):
+        if not folder.is_dir():
+            documents.report(folder, "is missing.", "`personalizer init DIR` makes a workspace to start from.")
+    if variants.is_dir():
+        documents.workspace = _load_workspace(documents, variants / "workspace.yaml")
+        _load_folder(documents, variants / "icps", models.Icp, documents.icps)
+        _load_folder(documents, variants / "personas", models.Persona, documents.personas)
+        _load_folder(documents, variants / "campaigns", models.Campaign, documents.campaigns)
+        _load_folder(documents, variants / "experiments", models.Experiment, documents.experiments)
+        _load_pages(documents, variants / "pages")
+        _load_accounts(documents, variants / "accounts")
+        _refuse_strangers(documents, variants)
+    if templates.is_dir():
+        _load_templates(documents, templates)
+    return documents
+
+
+_FOLDERS = ("icps", "personas", "campaigns", "pages", "experiments", "accounts")
+
+
+def _refuse_strangers(documents: Documents, variants: Path) -> None:
+    for path in sorted(variants.iterdir()):
+        if path.name.startswith(".") or path.name == "workspace.yaml" or path.name in _FOLDERS:
+            continue
+        near = difflib.get_close_matches(path.name, (*_FOLDERS, "workspace.yaml"), n=1)
+        remedy = f"Did you mean `{near[0]}`?" if near else f"Here belong workspace.yaml and {', '.join(_FOLDERS)}."
+        documents.report(path, "is not part of a workspace.", remedy)
+
+
+def _read(documents: Documents, path: Path) -> str | None:
+    try:
+        raw = path.read_bytes()
+        documents.files[path.relative_to(documents.root).as_posix()] = raw
+        return raw.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        documents.report(path, f"cannot be read: {error}.", "Save it as UTF-8 text.")
+        return None
+
+
+def _load_workspace(documents: Documents, path: Path) -> Loaded[models.Workspace] | None:
+    if not path.is_file():
+        documents.report(path, "is missing.", "It names the site: `site: {name: …, hosts: [www.example.com]}`.")
+        return None
+    return _load_document(documents, path, models.Workspace)
+
+
+def _load_document(documents: Documents, path: Path, model: type[D]) -> Loaded[D] | None:
+    text = _read(documents, path)
+    if text is None:
+        return None
+    parsed = parse_yaml(text, path)
+    documents.note(parsed)
+    return _checked(parsed, path.stem, model)
+
+
+def _checked(parsed: Parsed, key: str, model: type[D]) -> Loaded[D] | None:
+    if parsed.problems or parsed.data is None:
+        return None
+    doc = check_model(parsed, parsed.data, model)
+    return Loaded(key, doc, parsed) if doc is not None else None
+
+
+def check_model(parsed: Parsed, data: Any, model: type[D], path: KeyPath = ()) -> D | None:
+    """`data` as a `model`, or None with every mistake reported at its place below `path`."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        for detail in error.errors():
+            message, remedy = _explain(detail, model)
+            place = (*path, *(part for part in detail["loc"] if part != "[key]"))
+            parsed.report(place, message, remedy)
+        return None
+
+
+def _explain(detail: Any, model: type[BaseModel]) -> tuple[str, str]:
+    """Pydantic's error in our words: what is wrong, what to write instead."""
+    kind, place = detail["type"], detail["loc"]
+    last = str(place[-1]) if place else ""
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(last, _keys_at(model, place[:-1]), n=1, cutoff=0.5)
+        return f"there is no key `{last}` here.", f"Did you mean `{near[0]}`?" if near else "Remove it."
+    if kind == "missing":
+        return "is missing.", f"Add `{last}: …`."
+    if kind == "string_pattern_mismatch":
+        return f"{detail['input']!r} cannot be used.", "Use small letters, digits, - and _." if last else ""
+    if kind == "model_type" or kind == "dict_type":
+        return "should be a mapping.", "Write `key: value` lines below it."
+    text = re.sub(r"^(Value error|Input) ?,? ?", "", detail["msg"])
+    shown = repr(detail["input"])
+    return f"{shown[:80]}: {text}.".replace("should be", "it should be"), ""
+
+
+def _keys_at(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+    """The keys that may stand at `place` in `model`, as far as the models on the way are plain."""
+    for part in place:
+        found = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
+        if found is None:
+            continue  # an index of a list or a key of a mapping
+        inner = _model_in(found.annotation)
+        if inner is None:
+            return []
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        if (inner := _model_in(part)) is not None:
+            return inner
+    return None
+
+
+_KEY = re.compile(models.KEY)
+
+
+def _yaml_files(documents: Documents, folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.suffix != ".yaml" or not path.is_file():
+            documents.report(path, "is not read.", f"Name it {path.stem}.yaml, or move it elsewhere.")
+        elif not _KEY.match(path.stem):
+            documents.report(path, "its name cannot be a key.", "Use small letters, digits, - and _.")
+        else:
+            yield path
+
+
+def _load_folder(documents: Documents, folder: Path, model: type[D], into: dict[str, Loaded[D]]) -> None:
+    for path in _yaml_files(documents, folder):
+        loaded = _load_document(documents, path, model)
+        if loaded is not None:
+            into[loaded.key] = loaded
+
+
+def _load_pages(documents: Documents, folder: Path) -> None:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        if not path.is_dir() or not _KEY.match(path.name):
+            documents.report(path, "is not a page.", "A page is a folder pages/<key>/ with a page.yaml in it.")
+            continue
+        if not (path / "page.yaml").is_file():
+            documents.report(path / "page.yaml", "is missing.", "It gives the page's path and its original copy.")
+        for file in _yaml_files(documents, path):
+            if file.stem == "page":
+                page = _load_document(documents, file, models.Page)
+                if page is not None:
+                    documents.pages[path.name] = Loaded(path.name, page.doc, page.source)
+            else:
+                variant = _load_document(documents, file, models.Variant)
+                if variant is not None:
+                    documents.variants[(path.name, file.stem)] = variant
+
+
+_ACCOUNT_COLUMNS = ["domain", "name", "tier", "relation"]
+
+
+def _load_accounts(documents: Documents, folder: Path) -> None:
+    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+        if path.suffix != ".csv" or not _KEY.match(path.stem):
+            documents.report(path, "is not an account list.", "Name it <key>.csv with domain,name,tier,relation.")
+            continue
+        text = _read(documents, path)
+        if text is None:
+            continue
+        reader = csv.DictReader(text.splitlines())
+        strange = [name for name in reader.fieldnames or [""] if name not in _ACCOUNT_COLUMNS]
+        if strange or "domain" not in (reader.fieldnames or []):
+            documents.report(
+                path, f"has columns {reader.fieldnames}.", "The first line is domain,name,tier,relation.", line=1
+            )
+            continue
+        documents.accounts[path.stem] = list(_account_lines(documents, path, reader))
+
+
+def _account_lines(documents: Documents, path: Path, reader: csv.DictReader[str]) -> Iterator[AccountLine]:
+    seen: dict[str, int] = {}
+    for row in reader:
+        if None in row:
+            documents.report(path, "has more cells than columns.", "Put quotes around commas.", line=reader.line_num)
+            continue
+        parsed = Parsed(path, row, {(): reader.line_num}, [])
+        documents.note(parsed)
+        account = check_model(
+            parsed, {key: value.strip() for key, value in row.items() if value and value.strip()}, models.Account
+        )
+        if account is None:
+            continue
+        if account.domain in seen:
+            parsed.report((), f"{account.domain} stands on line {seen[account.domain]} already.", "Keep one of them.")
+            continue
+        seen[account.domain] = reader.line_num
+        yield AccountLine(path, reader.line_num, account)
+
+
+# --- templates ---
+
+
+def _load_templates(documents: Documents, folder: Path) -> None:
+    theme = folder / "theme.yaml"
+    if theme.is_file():
+        documents.theme = _load_document(documents, theme, models.Theme)
+    for path in sorted(folder.rglob("*.html")):
+        text = _read(documents, path)
+        if text is not None:
+            _load_template(documents, path, path.relative_to(folder).as_posix(), text)
+    assets = folder / "assets"
+    for path in sorted(assets.rglob("*")) if assets.is_dir() else ():
+        if path.is_file() and not path.name.startswith("."):
+            documents.assets[path.relative_to(assets).as_posix()] = path
+            documents.files[path.relative_to(documents.root).as_posix()] = path.read_bytes()
+
+
+def _load_template(documents: Documents, path: Path, name: str, text: str) -> None:
+    head, body, first_line = _split_front_matter(text)
+    parsed = parse_yaml(head, path, 2) if head.strip() else Parsed(path, {}, {(): 1}, [])
+    documents.note(parsed)
+    front = _checked(parsed, name, models.FrontMatter)
+    if front is not None:
+        documents.templates[name] = TemplateFile(name, front, body, first_line)
+
+
+def _split_front_matter(text: str) -> tuple[str, str, int]:
+    """The YAML between the first two `---` lines, the rest, and the line on which the rest begins."""
+    lines = text.splitlines(keepends=True)
+    if lines and lines[0].strip() == "---":
+        for number, line in enumerate(lines[1:], start=1):
+            if line.strip() == "---":
+                return "".join(lines[1:number]), "".join(lines[number + 1 :]), number + 2
+    return "", text, 1

@@ -1,0 +1,156 @@
+"""Rendering: a template is rendered once, at publish, into byte pieces with typed, escaped holes.
+
+What enters: HTML text in which marks stand for tokens. What leaves: a `Rendering`; filling it is one pass and a join.
+Must not: see a request before the pieces are made; what arrives in a request only ever fills a hole, escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from html import escape
+from html.parser import HTMLParser
+from urllib.parse import quote
+
+from personalizer.content.copy import Marks, Token
+from personalizer.model import Facts
+
+TOKEN_LIMIT = 60  # characters of a fact that a page shows
+
+DECISION, ROW, ARM = "pz.decision", "pz.row", "pz.arm"
+_SYSTEM = (DECISION, ROW, ARM)
+
+
+class MisplacedToken(Exception):
+    """A token stands where no visitor's word may: in a script, a style, a comment, a tag, or an address's host."""
+
+
+@lru_cache(maxsize=8192)
+def escape_text(value: object) -> bytes:
+    """A fact for HTML text or a quoted attribute."""
+    return escape(str(value)[:TOKEN_LIMIT], quote=True).encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=8192)
+def escape_url(value: object) -> bytes:
+    """A fact for the path or query of an address inside an attribute."""
+    return quote(str(value)[:TOKEN_LIMIT].encode("utf-8", "replace"), safe="").encode()
+
+
+Escape = Callable[[object], bytes]
+
+
+class Rendering:
+    """One variant of one page, ready to serve: static pieces, and holes for facts and for the decision's own marks."""
+
+    __slots__ = ("_arm", "_decision", "_facts", "_pieces", "_row", "csp", "language")
+
+    def __init__(
+        self, html: str, marks: Marks, names: Mapping[str, Mapping[str, str]], language: str, frames: frozenset[str]
+    ) -> None:
+        """`names` gives the display form of a fact's values (`geo.country` → `DE` → `Germany`)."""
+        scan = ContextScan(html, marks.pattern)
+        parts = marks.pattern.split(html)  # text, index, text, index, …, text
+        self._pieces: list[bytes] = [part.encode() if place % 2 == 0 else b"" for place, part in enumerate(parts)]
+        self._facts: list[tuple[int, str, bytes, Escape, Mapping[str, str]]] = []
+        places: dict[str, list[int]] = {name: [] for name in _SYSTEM}
+        for count, escaper in enumerate(scan.escapes):
+            place = 2 * count + 1
+            token = marks.tokens[int(parts[place])]
+            if token.fact in places:
+                places[token.fact].append(place)
+            else:
+                fallback = escaper(token.fallback)
+                self._facts.append((place, token.fact, fallback, escaper, names.get(token.fact, {})))
+        self._decision, self._row, self._arm = (tuple(places[name]) for name in _SYSTEM)
+        self.language = language
+        self.csp = _content_security_policy(scan.styles, frames)
+
+    def fill(self, decision: str, row: str, arm: str, facts: Facts) -> bytes:
+        """The page for one view. `decision` is the signed decision id; `row` and `arm` are keys of content."""
+        pieces = self._pieces.copy()
+        for place, fact, fallback, escaper, names in self._facts:
+            value = facts.get(fact)
+            pieces[place] = fallback if value is None else escaper(names.get(str(value), value) if names else value)
+        for places, text in ((self._decision, decision), (self._row, row), (self._arm, arm)):
+            encoded = text.encode()
+            for place in places:
+                pieces[place] = encoded
+        return b"".join(pieces)
+
+
+def system_marks(marks: Marks) -> dict[str, str]:
+    """Marks for what each view fills in: the signed decision id, the row, the arm."""
+    return {name.removeprefix("pz."): marks.add(Token(name, "")) for name in _SYSTEM}
+
+
+def _content_security_policy(styles: list[str], frames: frozenset[str]) -> str:
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in styles)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            f"style-src {hashes or chr(39) + 'none' + chr(39)}",
+            "img-src 'self' data:",
+            "font-src 'self'",
+            "connect-src 'self'",
+            f"frame-src {' '.join(sorted(frames)) or chr(39) + 'none' + chr(39)}",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+# --- where a mark stands ---
+
+_URL_ATTRIBUTES = frozenset(("href", "src", "action", "formaction", "poster", "cite", "data"))
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_SAFE_START = re.compile(r"^(https?://[^/?#]+[/?#]|/(?!/)|[?#])")
+
+
+class ContextScan(HTMLParser):
+    """Walks rendered HTML: for every mark, in order, how its value must be escaped. Raises MisplacedToken."""
+
+    def __init__(self, html: str, marks: re.Pattern[str]) -> None:
+        super().__init__(convert_charrefs=True)
+        self._marks = marks
+        self.escapes: list[Escape] = []
+        self.styles: list[str] = []
+        self.feed(html)
+        self.close()
+        if len(self.escapes) != len(marks.findall(html)):
+            raise MisplacedToken("a token stands inside a tag, a comment or a declaration")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "style":
+            self.styles.append("")
+        bare = _QUOTED.sub("", self.get_starttag_text() or "")
+        if self._marks.search(bare):
+            raise MisplacedToken(f"a token stands in an attribute of <{tag}> without quotes")
+        for name, value in attrs:
+            for mark in self._marks.finditer(value or ""):
+                self.escapes.append(self._attribute(tag, name, (value or "")[: mark.start()]))
+
+    def _attribute(self, tag: str, name: str, before: str) -> Escape:
+        if name.startswith("on") or name in ("style", "srcdoc", "srcset", "http-equiv"):
+            raise MisplacedToken(f"a token stands in the attribute {name} of <{tag}>")
+        if name not in _URL_ATTRIBUTES:
+            return escape_text
+        if not _SAFE_START.match(before):
+            raise MisplacedToken(f"a token stands in the scheme or host of {name} of <{tag}>")
+        return escape_url
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem == "style":
+            self.styles[-1] += data
+        found = self._marks.findall(data)
+        if found and self.cdata_elem:
+            raise MisplacedToken(f"a token stands inside <{self.cdata_elem}>")
+        self.escapes.extend(escape_text for _ in found)

@@ -1,0 +1,181 @@
+"""The registry: all content, checked and compiled; immutable, named by a content hash, swapped whole.
+
+What enters: compiled parts from `content/`. What leaves: what `decide` reads, ready to use. Must not: read files or
+parse conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from personalizer.decision.conditions import Condition
+from personalizer.decision.index import RuleIndex
+from personalizer.model import SiteRules, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a refused visitor goes: a page's original, a variant of the page asked for, or another address.
+
+    `kind` `unavailable` is the default page. `key` is a page, a variant, or a URL.
+    """
+
+    kind: Literal["page", "variant", "redirect", "unavailable"]
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Icp:
+    """One ICP. `order` is its place among those of its kind; `lookup` says that look-ups are evidence too."""
+
+    key: str
+    name: str
+    kind: Literal["ideal", "negative", "excluded"]
+    product: str | None
+    match: Condition
+    order: int
+    target: Target
+    lookup: bool
+    exploration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """One persona. `icps` in the order in which they are presumed; `match` None means declared only."""
+
+    key: str
+    name: str
+    icps: tuple[str, ...]
+    match: Condition | None
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdFacts:
+    """What recognizing an ad, an ad set or a campaign tells: `ad.*`, `audience.*` and what its targeting declares."""
+
+    facts: Mapping[str, Value]
+    persona: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One campaign and what its ads tell.
+
+    `ads` by the folded `utm_content`, `ad_ids` by the folded `utm_id`; `common` is what all ad sets agree on.
+    """
+
+    key: str
+    page: str
+    ads: Mapping[str, AdFacts]
+    ad_ids: Mapping[str, AdFacts]
+    common: AdFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the account lists say of one company: every list that names it; the rest from the first that does."""
+
+    lists: tuple[str, ...]
+    facts: Mapping[str, Value]  # company.lists, .tier, .relation
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A random split on one row. `arms[0]` is the baseline; `ranges` are hash ranges, one an arm.
+
+    `phase` and `weight_epoch` come from the engine's counters, not from content. `original` may be an arm.
+    """
+
+    key: str
+    page: str
+    row: str
+    arms: tuple[str, ...]
+    weights: tuple[float, ...]
+    coverage: float
+    ranges: tuple[tuple[float, float], ...]
+    namespace: tuple[str, float, float] | None
+    running: bool
+    goal: str
+    phase: int = 1
+    weight_epoch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a page's who-gets-what table: a variant and whom it is for (None: does not matter).
+
+    `match` says the same as a condition over the facts and the pseudo-facts `icp` and `persona`.
+    """
+
+    key: str
+    match: Condition
+    accounts: str | None
+    campaign: str | None
+    persona: str | None
+    icp: str | None
+    audience: str | None
+    language: str | None
+    when: Condition | None
+    holdout: float
+    experiment: str | None
+
+    @property
+    def variant(self) -> str:
+        """The variant it serves: a row is named by its variant."""
+        return self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: its path, its rows in order, and which ICPs it considers. `variants` are all that may be served."""
+
+    key: str
+    path: str
+    product: str | None
+    language: str
+    rows: Mapping[str, Row]  # in order: the first that matches wins
+    row_index: RuleIndex
+    variants: frozenset[str]
+    goals: tuple[str, ...]  # the primary goal first
+    ideal: frozenset[str]  # ideal ICPs that it considers: those of its product and those without one
+    icps: RuleIndex  # the same, in order
+    negative: RuleIndex
+    excluded: RuleIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A kind of thing done. `window` in seconds after the first exposure; `value` in minor units of the currency."""
+
+    key: str
+    kind: str
+    window: int
+    value: int | None
+    once: Literal["unit", "id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Everything a decision reads. `revision` is the content hash (hex); events carry its first 12 digits."""
+
+    revision: str
+    site: SiteRules
+    site_name: str
+    currency: str
+    icps: Mapping[str, Icp]
+    personas: Mapping[str, Persona]
+    personas_of: Mapping[str, RuleIndex]  # an ICP's personas that have a match, in order
+    campaigns: Mapping[str, Campaign]
+    utm_shapes: tuple[tuple[str, ...], ...]  # which UTM facts campaigns declare, most facts first
+    utm_index: Mapping[tuple[str, ...], Mapping[tuple[str, ...], str]]  # shape → folded values → campaign
+    refs: Mapping[str, AdFacts]  # "campaign.ad_set.ad" as in `pz=`
+    accounts: Mapping[str, Account]  # by domain
+    pages: Mapping[str, Page]
+    paths: Mapping[str, str]  # URL path → page
+    experiments: Mapping[str, Experiment]
+    goals: Mapping[str, Goal]
+    derive: tuple[tuple[str, tuple[tuple[Condition, Value], ...]], ...]

@@ -1,0 +1,175 @@
+"""Lead forms, without JavaScript: validate, keep what was typed, count the lead, thank.
+
+What enters: a form post. What leaves: 303 to the thank-you page; or the page again, with what is wrong.
+Must not: let personal data into an event, a log or a fact; it goes to the leads' own journal, before the event.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+import unicodedata
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+import orjson
+
+from personalizer.content import models
+from personalizer.content.pages import THANKS, FormState
+from personalizer.decision.decide import ORIGINAL, decide
+from personalizer.edge.limits import MAX_FORM, TooLarge, read_body, refuse_size
+from personalizer.edge.record import micros, record_conversion, record_refusal
+from personalizer.edge.respond import HTML, NO_STORE, SECURITY, Response, problem
+from personalizer.edge.signals import goal_cookie, known_visitor
+from personalizer.edge.state import Edge, Environ
+from personalizer.errors import JournalRefused
+from personalizer.visitor.keys import make_decision_token, read_decision_token
+from personalizer.visitor.read import Reading
+
+HONEYPOT = "pz_hp"
+_EMAIL = re.compile(r"^[^@\s<>\"(),:;\\]{1,64}@[^@\s<>\"(),:;\\]+\.[^@\s<>\"(),:;\\.]{2,}$")
+_PHONE = re.compile(r"^[+0-9][0-9 ()./-]{4,30}$")
+
+
+def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response:
+    """`POST /_pz/form/<page>/<form>`."""
+    now = time.time()
+    reading = edge.reader.read(environ, edge.content.registry.site, now, page_view=False)
+    if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "same-site", "none"):
+        return problem(403, "cross-site", "Forms are sent from this site's own pages.")
+    if not edge.form_limit.allows(reading.address, now):
+        return problem(
+            429, "too-many", "Too many forms from this address. Try again in a minute.", ("Retry-After", "60")
+        )
+    try:
+        typed = _read_fields(environ)
+    except TooLarge:
+        return refuse_size(MAX_FORM)
+    shown = f"{page}/{typed.get('v', ORIGINAL)}"
+    form = edge.content.renderings.forms.get((shown, slot))
+    if form is None:
+        shown = f"{page}/{ORIGINAL}"
+        form = edge.content.renderings.forms.get((shown, slot))
+    if form is None:
+        return problem(404, "no-form", "There is no such form.")
+    answers = {field.name: _clean(typed.get(field.name, ""), field) for field in form.fields}
+    errors = {field.name: error for field in form.fields if (error := _check(field, answers[field.name]))}
+    if errors:
+        return _show_again(edge, reading, page, shown, typed.get("d", ""), FormState(answers, errors))
+    try:
+        return _accept(edge, reading, page, slot, form, answers, typed, now)
+    except JournalRefused:
+        state = FormState(
+            answers, {form.fields[0].name: "We could not keep your answer just now. Please send it again."}
+        )
+        return _show_again(edge, reading, page, shown, typed.get("d", ""), state, status=503)
+
+
+def show_thanks(edge: Edge, environ: Environ, page: str) -> Response:
+    """`GET /_pz/thanks/<page>`: where a sent form leads."""
+    rendering = edge.content.renderings.ready.get(f"{page}/{THANKS}")
+    if rendering is None:
+        return problem(404, "no-page", "There is no such page.")
+    reading = edge.reader.read(environ, edge.content.registry.site, time.time(), page_view=False)
+    facts = decide(edge.content.registry, page, reading.visitor).facts
+    headers = [HTML, NO_STORE, *SECURITY, ("Content-Security-Policy", rendering.csp)]
+    return Response(200, rendering.fill("", "", "", facts), headers)
+
+
+def _accept(
+    edge: Edge,
+    reading: Reading,
+    page: str,
+    slot: str,
+    form: models.Form,
+    answers: Mapping[str, str],
+    typed: Mapping[str, str],
+    now: float,
+) -> Response:
+    """Keep the lead, then count it. Robots that fill the honeypot get the same thanks and are not counted."""
+    thanks = Response(303, b"", [("Location", f"/_pz/{THANKS}/{page}"), NO_STORE])
+    if typed.get(HONEYPOT):
+        edge.events.append(record_refusal("honeypot", now))
+        return thanks
+    decision_id = read_decision_token(typed.get("d", ""), edge.keys)
+    visitor = decision_id.partition(".")[0] if decision_id else known_visitor(reading)
+    lead_id = secrets.token_urlsafe(12)
+    edge.leads.append(
+        {
+            "lead_id": lead_id,
+            "ts": micros(now),
+            "visitor": visitor,
+            "page": page,
+            "form": slot,
+            "fields": orjson.dumps(answers).decode(),
+            "consent_text": form.consent,
+        },
+        durable=True,
+    )
+    goal = form.goal or "lead"
+    event = record_conversion(
+        goal,
+        visitor,
+        decision_id,
+        now,
+        kind="lead",
+        lead_id=lead_id,
+        page=page,
+        not_counted=reading.visitor.not_counted,
+    )
+    edge.events.append(event, durable=True)
+    return Response(303, b"", [*thanks.headers, *goal_cookie(edge, reading, goal)])
+
+
+def _show_again(
+    edge: Edge, reading: Reading, page: str, shown: str, token: str, state: FormState, status: int = 422
+) -> Response:
+    """The page that the visitor was on, with the form as they left it. The address they land on is the form's."""
+    renderings = edge.content.renderings
+    rendering = renderings.sources[shown].render(renderings.site, state)
+    decision = decide(edge.content.registry, page, reading.visitor)
+    known = read_decision_token(token, edge.keys)
+    body = rendering.fill(make_decision_token(known, edge.keys) if known else "", "", "", decision.facts)
+    return Response(status, body, [HTML, NO_STORE, *SECURITY, ("Content-Security-Policy", rendering.csp)])
+
+
+# --- fields ---
+
+
+def _read_fields(environ: Environ) -> dict[str, str]:
+    """The first value of each field of an urlencoded form, at most 100 of them."""
+    body = read_body(environ, MAX_FORM).decode("utf-8", "replace")
+    fields: dict[str, str] = {}
+    try:
+        for name, value in parse_qsl(body, keep_blank_values=True, max_num_fields=100, errors="replace"):
+            fields.setdefault(name, value)
+    except ValueError:  # more than 100 fields: no form of ours
+        return {}
+    return fields
+
+
+def _clean(value: str, field: models.FormField) -> str:
+    """What was typed, without control characters and within the field's length; several lines only in a textarea."""
+    keep = "\n" if field.type == "textarea" else ""
+    text = value.replace("\r\n", "\n")
+    kept = "".join(c for c in text if c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    return kept.strip()[: field.max + 1]
+
+
+def _check(field: models.FormField, answer: str) -> str | None:
+    """What is wrong with an answer, in words for the visitor."""
+    label = field.label or field.name
+    if not answer:
+        return f"{label} is missing." if field.required else None
+    if len(answer) > field.max:
+        return f"{label} may have {field.max} characters at most."
+    if field.type == "email" and not _EMAIL.match(answer):
+        return "This is not an e-mail address. It looks like name@company.com."
+    if field.type == "tel" and not _PHONE.match(answer):
+        return "This is not a phone number. It looks like +49 30 123456."
+    if field.type == "number" and not re.fullmatch(r"-?\d{1,12}([.,]\d{1,6})?", answer):
+        return f"{label} should be a number."
+    if field.type == "select" and answer not in field.options:
+        return f"Choose one of the answers for {label}."
+    return None

@@ -1,0 +1,122 @@
+"""The WSGI layer in front of Flask: page paths and `/_pz` are answered here, everything else by the Flask app.
+
+What enters: a WSGI environ. What leaves: an answer. Must not: let a request with an unknown host, an overlong query or
+a wrong method get any further, or let any input raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from personalizer.edge.consent import receive_consent
+from personalizer.edge.forms import receive_form, show_thanks
+from personalizer.edge.limits import MAX_QUERY
+from personalizer.edge.page import serve_page
+from personalizer.edge.respond import IMMUTABLE, NO_STORE, SECURITY, Response, StartResponse, problem
+from personalizer.edge.signals import receive_conversion, receive_conversion_pixel, receive_seen_pixel, receive_signs
+from personalizer.edge.state import Edge, Environ
+
+WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Handler = Callable[[Edge, Environ], Response]
+
+_BEACON = (Path(__file__).parent / "beacon.js").read_bytes()
+
+
+class EdgeLayer:
+    """Wraps `app.wsgi_app`, Flask's documented place for middleware."""
+
+    def __init__(self, edge: Edge, app: WsgiApp) -> None:
+        self._edge = edge
+        self._app = app
+        self._paths = edge.content.registry.paths
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "")
+        if host_name(host) not in self._edge.hosts:
+            return _unknown_host(host).send(start_response)
+        if len(environ.get("QUERY_STRING", "")) > MAX_QUERY:
+            refusal = problem(414, "query-too-long", f"The query may have {MAX_QUERY:,} bytes at most.")
+            return refusal.send(start_response)
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        page = self._paths.get(path)
+        if page is not None:
+            if method not in ("GET", "HEAD"):
+                return _wrong_method("GET, HEAD").send(start_response)
+            return serve_page(self._edge, environ, page).send(start_response, head=method == "HEAD")
+        if path.startswith("/_pz/"):
+            answer = self._answer(path.removeprefix("/_pz/"), method, environ)
+            return answer.send(start_response, head=method == "HEAD")
+        if path.endswith("/") and path.rstrip("/") in self._paths:
+            return self._without_slash(path, environ).send(start_response)
+        return self._app(environ, start_response)
+
+    def _answer(self, path: str, method: str, environ: Environ) -> Response:
+        """`/_pz/…`: the engine's own routes."""
+        edge = self._edge
+        if path in _ROUTES:
+            allowed, handler = _ROUTES[path]
+            return handler(edge, environ) if method == allowed else _wrong_method(allowed)
+        room, _, rest = path.partition("/")
+        if room == "assets":
+            return _send_asset(edge, rest) if method in ("GET", "HEAD") else _wrong_method("GET, HEAD")
+        if room == "thanks":
+            return show_thanks(edge, environ, rest) if method in ("GET", "HEAD") else _wrong_method("GET, HEAD")
+        if room == "form":
+            page, _, form = rest.partition("/")
+            return receive_form(edge, environ, page, form) if method == "POST" else self._back_to(page)
+        return problem(404, "no-route", "There is nothing here.")
+
+    def _back_to(self, page: str) -> Response:
+        """A form's address that is reloaded or shared leads back to its page."""
+        known = self._edge.content.registry.pages.get(page)
+        if known is None:
+            return problem(404, "no-form", "There is no such form.")
+        return Response(303, b"", [("Location", known.path), NO_STORE])
+
+    def _without_slash(self, path: str, environ: Environ) -> Response:
+        query = quote(environ.get("QUERY_STRING", ""), safe="=&%+;:/?@,!$'()*~-._")
+        return Response(308, b"", [("Location", path.rstrip("/") + (f"?{query}" if query else "")), NO_STORE])
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, lower-case, without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+def _unknown_host(host: str) -> Response:
+    if not host or "," in host:
+        return problem(400, "bad-host", "Send exactly one Host header.")
+    return problem(400, "unknown-host", "This server does not answer for that host; see PERSONALIZER_ALLOWED_HOSTS.")
+
+
+def _wrong_method(allowed: str) -> Response:
+    return problem(405, "wrong-method", f"Use {allowed}.", ("Allow", allowed))
+
+
+def _send_beacon(edge: Edge, environ: Environ) -> Response:
+    cache = ("Cache-Control", "public, max-age=86400")
+    return Response(200, _BEACON, [("Content-Type", "text/javascript; charset=utf-8"), cache, SECURITY[0]])
+
+
+def _send_asset(edge: Edge, name: str) -> Response:
+    asset = edge.content.renderings.assets.get(name)
+    if asset is None:
+        return problem(404, "no-asset", "There is no such file.")
+    # An SVG opened by itself is a document; it may not run anything either.
+    policy = ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+    return Response(200, asset.body, [("Content-Type", asset.mimetype), IMMUTABLE, SECURITY[0], policy])
+
+
+_ROUTES: dict[str, tuple[str, Handler]] = {
+    "e": ("POST", receive_signs),
+    "seen.gif": ("GET", receive_seen_pixel),
+    "convert": ("POST", receive_conversion),
+    "convert.gif": ("GET", receive_conversion_pixel),
+    "consent": ("POST", receive_consent),
+    "beacon.js": ("GET", _send_beacon),
+}

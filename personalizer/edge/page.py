@@ -1,0 +1,72 @@
+"""The page path: one screen of named steps from a request to a personalized page.
+
+What enters: an environ and the page asked for. What leaves: the page, journaled before it is answered. Must not: wait
+for another machine, or fail because the journal does (the page is served, the loss is logged).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from urllib.parse import quote
+
+from personalizer.decision.decide import decide
+from personalizer.edge.record import record_exposure
+from personalizer.edge.respond import HTML, NO_STORE, SECURITY, STRICT_TRANSPORT, Headers, Response
+from personalizer.edge.state import Edge, Environ, cookie_header
+from personalizer.errors import JournalRefused
+from personalizer.model import Decision
+from personalizer.visitor.keys import make_decision_token
+from personalizer.visitor.read import Reading
+
+log = logging.getLogger(__name__)
+
+
+def serve_page(edge: Edge, environ: Environ, page: str) -> Response:
+    """Read the visitor, decide, journal the exposure, fill the page."""
+    began = time.perf_counter()
+    now = time.time()
+    registry = edge.content.registry
+    reading = edge.reader.read(environ, registry.site, now)
+    decision = decide(registry, page, reading.visitor)
+    decision_id = f"{reading.visitor.id}.{secrets.token_urlsafe(6)}"
+    token = make_decision_token(decision_id, edge.keys)
+    if environ["REQUEST_METHOD"] != "HEAD":
+        _journal(edge, decision, reading, decision_id, now)
+    headers = _headers(edge, reading, decision, token)
+    rendering = edge.content.renderings.ready.get(decision.shown)
+    if rendering is None:
+        return Response(decision.status, b"", [*headers, ("Location", quote(decision.shown, safe=_URL_SAFE))])
+    body = rendering.fill(token, decision.row or "", arm_label(decision), decision.facts)
+    spent = (time.perf_counter() - began) * 1000
+    headers += (("Content-Security-Policy", rendering.csp), ("Server-Timing", f"pz;dur={spent:.3f}"))
+    return Response(decision.status, body, headers)
+
+
+_URL_SAFE = ":/?#[]@!$&'()*+,;=%"
+
+
+def arm_label(decision: Decision) -> str:
+    """What `data-pz-arm` says, and what reports call the cell: the arm, `holdout`, `personalized` or `original`."""
+    if decision.holdout == "in":
+        return "holdout"
+    return decision.arm or ("personalized" if decision.row else "original")
+
+
+def _journal(edge: Edge, decision: Decision, reading: Reading, decision_id: str, now: float) -> None:
+    try:
+        edge.events.append(record_exposure(decision, reading.visitor, decision_id, now))
+    except JournalRefused as error:
+        log.error("a page was served and its exposure is lost: %s", error)
+
+
+def _headers(edge: Edge, reading: Reading, decision: Decision, token: str) -> Headers:
+    headers: Headers = [HTML, NO_STORE, *SECURITY, ("X-Decision-Id", token)]
+    if reading.https:
+        headers.append(STRICT_TRANSPORT)
+    if reading.memory is not None and not decision.facts.get("device.bot"):
+        arms = {f"{decision.experiment}:{decision.phase}": decision.arm} if decision.experiment and decision.arm else {}
+        memory = reading.memory.after_view(decision.page, decision.persona, decision.icp, arms)
+        headers.append(cookie_header(reading, memory, edge.keys))
+    return headers

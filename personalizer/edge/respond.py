@@ -1,0 +1,61 @@
+"""Answers: status, headers and body in one shape, and the security headers that every page carries.
+
+What enters: what a handler decided. What leaves: a `Response`, sent as WSGI. Must not: put anything of a request into a
+header unescaped, or decide anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+Headers = list[tuple[str, str]]
+StartResponse = Callable[[str, Headers], Any]
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+HTML = ("Content-Type", "text/html; charset=utf-8")
+NO_STORE = ("Cache-Control", "private, no-store")
+IMMUTABLE = ("Cache-Control", "public, max-age=31536000, immutable")
+SECURITY: tuple[tuple[str, str], ...] = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "strict-origin-when-cross-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+)
+STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
+
+GIF = (
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
+    b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer."""
+
+    status: int
+    body: bytes = b""
+    headers: Headers = field(default_factory=list)
+
+    def send(self, start_response: StartResponse, *, head: bool = False) -> list[bytes]:
+        """Send it as WSGI; `head` leaves the body out and keeps its length."""
+        start_response(_STATUS_LINES[self.status], [*self.headers, ("Content-Length", str(len(self.body)))])
+        return [] if head else [self.body]
+
+
+def problem(status: int, kind: str, detail: str, *headers: tuple[str, str]) -> Response:
+    """An RFC 9457 problem document; `kind` is stable, `detail` says what to do."""
+    body = {"type": f"urn:personalizer:{kind}", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    fixed = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), SECURITY[0]]
+    return Response(status, orjson.dumps(body), [*fixed, *headers])
+
+
+def pixel() -> Response:
+    """A transparent image of one pixel, never cached."""
+    return Response(200, GIF, [("Content-Type", "image/gif"), NO_STORE, SECURITY[0]])

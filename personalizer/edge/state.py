@@ -1,0 +1,75 @@
+"""What every handler of an edge process shares: compiled content, the visitor reader, keys, the two journals.
+
+What enters: settings and content, after the fork. What leaves: an `Edge`. Must not: be changed by a request.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from personalizer.config import Settings
+from personalizer.content.compile import Content
+from personalizer.edge.limits import RateLimit
+from personalizer.events.journal import Journal
+from personalizer.visitor.cookie import COOKIE_NAME, Memory, write_cookie
+from personalizer.visitor.keys import Keys
+from personalizer.visitor.read import Reading, VisitorReader
+
+Environ = Mapping[str, Any]
+
+_YEAR = 365 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Everything a request needs. `hosts` are the names answered, without ports."""
+
+    content: Content
+    reader: VisitorReader
+    keys: Keys
+    events: Journal
+    leads: Journal
+    data: Path
+    hosts: frozenset[str]
+    form_limit: RateLimit
+
+
+def open_edge(settings: Settings, content: Content, reader: VisitorReader) -> Edge:
+    """Open what an edge process writes to. Raises StartError with what to do."""
+    return Edge(
+        content=content,
+        reader=reader,
+        keys=reader.keys,
+        events=Journal(settings.data, "events"),
+        leads=Journal(settings.data, "leads"),
+        data=settings.data,
+        hosts=allowed_hosts(settings, content.registry.site.hosts),
+        form_limit=RateLimit(per_minute=20),
+    )
+
+
+def allowed_hosts(settings: Settings, hosts: tuple[str, ...]) -> frozenset[str]:
+    """The workspace's hosts, those of the settings, and loopback's names when bound to loopback."""
+    return frozenset((*hosts, *settings.allowed_hosts, *(LOOPBACK if is_loopback(settings.host) else ())))
+
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def cookie_header(reading: Reading, memory: Memory, keys: Keys) -> tuple[str, str]:
+    """Set-Cookie with what to remember."""
+    secure = "; Secure" if reading.https else ""
+    value = write_cookie(memory, keys)
+    return "Set-Cookie", f"{COOKIE_NAME}={value}; Path=/; Max-Age={_YEAR}; HttpOnly; SameSite=Lax{secure}"

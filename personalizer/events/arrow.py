@@ -1,0 +1,113 @@
+"""Journal rows as Arrow data in lake order, strictly: nothing is rounded, converted or dropped without a word.
+
+What enters: records of one journal file. What leaves: a table with a row for each; those that do not fit are refused.
+Must not: be imported by edge workers; read or write a file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from personalizer.errors import DataError
+from personalizer.events.columns import COLUMNS, LEAD_COLUMNS, Column, ColumnType
+from personalizer.events.frames import MAX_PAYLOAD, Record
+from personalizer.events.journal import JournalFile
+
+TABLES: dict[str, tuple[Column, ...]] = {"events": COLUMNS, "leads": LEAD_COLUMNS}
+
+DOES_NOT_FIT = "does not fit the column table"
+LAST_TIME = 253_402_300_799_999_999  # µs: the end of the year 9999; a later day could not be read back
+
+_TYPES = {
+    ColumnType.TEXT: pa.string(),
+    ColumnType.INT: pa.int64(),
+    ColumnType.NUMBER: pa.float64(),
+    ColumnType.FLAG: pa.bool_(),
+    ColumnType.TIME: pa.timestamp("us", tz="UTC"),
+    ColumnType.DAY: pa.date32(),
+    ColumnType.LIST: pa.list_(pa.string()),
+    ColumnType.RANGE: pa.struct([("low", pa.float64()), ("high", pa.float64())]),
+}
+SCHEMAS = {
+    name: pa.schema([pa.field(column.name, _TYPES[column.type]) for column in columns])
+    for name, columns in TABLES.items()
+}
+
+# Arrow's JSON reader is given every column's type and takes nothing else: 1.5 or true is no long, 5 is no string.
+_PARSE = {
+    name: pj.ParseOptions(
+        explicit_schema=pa.schema(
+            [
+                pa.field(column.name, pa.int64() if column.type is ColumnType.TIME else _TYPES[column.type])
+                for column in columns
+                if column.type is not ColumnType.DAY
+            ]
+        ),
+        unexpected_field_behavior="error",
+    )
+    for name, columns in TABLES.items()
+}
+_READ = pj.ReadOptions(block_size=4 * MAX_PAYLOAD)  # a row must fit into a block
+
+
+def fit_records(name: str, file: JournalFile, records: Sequence[Record]) -> tuple[pa.Table, list[str]]:
+    """A row of table `name` for each record, in order, and what is wrong with those that had to be refused.
+
+    A refused event keeps its identity and time only (kind `refused`); a refused lead keeps everything, in `fields`.
+    """
+    try:
+        return arrow_table(name, [record.payload for record in records]), []
+    except DataError as error:
+        if len(records) == 1:
+            return arrow_table(name, [_refuse(name, file, records[0])]), [_explain(name, records[0], error)]
+    half = len(records) // 2
+    parts = [fit_records(name, file, part) for part in (records[:half], records[half:])]
+    return pa.concat_tables([data for data, _ in parts]), [mistake for _, mistakes in parts for mistake in mistakes]
+
+
+def arrow_table(name: str, payloads: Sequence[bytes]) -> pa.Table:
+    """JSON rows as one table, `day` added from `ts`. Raises DataError when any of them does not fit."""
+    try:
+        data = pj.read_json(pa.BufferReader(b"\n".join(payloads)), _READ, _PARSE[name])
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{name}: {error}.") from error
+    columns = {column: data[column] for column in data.column_names}
+    for column in TABLES[name]:
+        if column.type is ColumnType.TIME:
+            columns[column.name] = _times(column.name, columns[column.name])
+    if columns["ts"].null_count:
+        raise DataError("ts: every row needs the time at which the server received it.")
+    columns["day"] = columns["ts"].cast(pa.timestamp("us")).cast(pa.date32())
+    return pa.table([columns[column] for column in SCHEMAS[name].names], schema=SCHEMAS[name])
+
+
+def _times(name: str, micros: pa.ChunkedArray) -> pa.ChunkedArray:
+    bounds = pc.min_max(micros).as_py()
+    if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] <= LAST_TIME:
+        raise DataError(f"{name}: a time is in µs since 1970 and before the year 10000.")
+    return micros.cast(_TYPES[ColumnType.TIME])
+
+
+def _refuse(name: str, file: JournalFile, record: Record) -> bytes:
+    ts = record.row.get("ts")
+    if type(ts) is not int or not 0 <= ts <= LAST_TIME:
+        ts = time.time_ns() // 1000
+    kept = {"ordinal": record.ordinal, "writer": file.writer, "generation": file.generation, "ts": ts}
+    if name == "leads":
+        lead_id = record.row.get("lead_id")
+        kept |= {"lead_id": lead_id if isinstance(lead_id, str) else None, "fields": record.payload.decode()}
+    else:
+        event_id = f"{file.writer}-{file.generation}-{record.ordinal}"
+        kept |= {"event_id": event_id, "kind": "refused", "refused_reason": DOES_NOT_FIT}
+    return orjson.dumps(kept)
+
+
+def _explain(name: str, record: Record, error: DataError) -> str:
+    unknown = record.row.keys() - set(_PARSE[name].explicit_schema.names)
+    return f"there is no column {', '.join(sorted(unknown))}" if unknown else str(error)

@@ -1,0 +1,179 @@
+"""The collector: a process of its own that moves journals into the lake and deletes what has arrived.
+
+What enters: the data directory and the lake's. What leaves: the lake, complete up to the journals' ends.
+Must not: be imported by edge workers, count a row twice, or delete a row that is not in the lake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import os
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from deltalake.exceptions import DeltaError
+
+from personalizer.errors import DataError
+from personalizer.events.arrow import TABLES, fit_records
+from personalizer.events.frames import Record, read_records
+from personalizer.events.journal import JournalFile, list_journals
+from personalizer.events.lake import Batch, LakeTable, count_missing, open_table
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 20_000  # a commit; about 100 MB of rows
+LONGEST_PAUSE = 5.0  # seconds, after errors
+POLL = 0.1  # seconds
+
+
+class Collected(NamedTuple):
+    """What went to the lake: rows, those of them refused, and whether the journals hold more already."""
+
+    rows: int
+    refused: int
+    more: bool
+
+
+class Position(NamedTuple):
+    """How far a journal file is in the lake: its last ordinal, and the offset in bytes where that frame ends."""
+
+    ordinal: int = 0
+    offset: int = 0
+
+
+class Collector:
+    """Moves all journals of one data directory. Remembers how far it read, so that nothing is read twice."""
+
+    def __init__(self, data: Path, lake: Path) -> None:
+        self._data = data
+        self._tables = {name: LakeTable(lake, name) for name in TABLES}
+        self._positions: dict[Path, Position] = {}
+
+    def collect(self) -> Collected:
+        """At most one commit a table, for all writers. Raises OSError, DeltaError or DataError; call again then."""
+        parts = [self._collect_table(name, table) for name, table in self._tables.items()]
+        return Collected(sum(p.rows for p in parts), sum(p.refused for p in parts), any(p.more for p in parts))
+
+    def _collect_table(self, name: str, table: LakeTable) -> Collected:
+        files = list_journals(self._data, name)
+        waiting = [file for file in files if file.size > self._position(file).offset]
+        share = max(1, BATCH_ROWS // max(1, len(waiting)))  # each its share: a busy writer does not hold up the rest
+        read = {file: records for file in waiting if (records := self._read(file, share))}
+        batches, mistakes = _fit(name, read)
+        try:
+            rows = table.append(batches)
+        except DataError:
+            self._positions.clear()  # the lake is not what we remember: begin again from its marks
+            raise
+        for file, records in read.items():
+            self._positions[file.path] = Position(records[-1].ordinal, records[-1].end)
+        full = {file for file, records in read.items() if len(records) == share}
+        self._delete([file for file in files if file.final and file not in full])
+        if mistakes:
+            log.error("%s: %d of %d rows were refused, the first because %s", name, len(mistakes), rows, mistakes[0])
+        if rows:
+            table.tend()
+        return Collected(rows, len(mistakes), bool(full))
+
+    def _position(self, file: JournalFile) -> Position:
+        return self._positions.get(file.path, Position())
+
+    def _read(self, file: JournalFile, limit: int) -> list[Record]:
+        try:
+            return list(islice(read_records(file.path, *self._position(file)), limit))
+        except FileNotFoundError:  # another collector was faster
+            return []
+
+    def _delete(self, done: list[JournalFile]) -> None:
+        """Delete files that nobody writes to and whose rows are all in the lake."""
+        if done:
+            os.sync()  # deltalake leaves its files to the page cache; the journal must not go before they are safe
+        for file in done:
+            left = file.size - self._position(file).offset
+            self._positions.pop(file.path, None)
+            with contextlib.suppress(FileNotFoundError):  # another collector was faster
+                if left > 0:
+                    file.path.rename(file.path.with_suffix(".torn"))
+                    log.warning("%s: %d bytes after the last whole row; kept as .torn", file.path, left)
+                else:
+                    file.path.unlink()
+
+
+def _fit(name: str, read: dict[JournalFile, list[Record]]) -> tuple[list[Batch], list[str]]:
+    batches, mistakes = [], []
+    for file, records in read.items():
+        rows, wrong = fit_records(name, file, records)
+        batches.append(Batch(file.source, records[0].ordinal, rows))
+        mistakes += wrong
+    return batches, mistakes
+
+
+def collect_once(data: Path, lake: Path) -> Collected:
+    """Move everything that the journals hold now. Raises OSError, DeltaError or DataError."""
+    collector = Collector(data, lake)
+    rows = refused = 0
+    while True:
+        part = collector.collect()
+        rows, refused = rows + part.rows, refused + part.refused
+        if not part.more:
+            return Collected(rows, refused, more=False)
+
+
+def run_collector(data: Path, lake: Path, stop: threading.Event, interval: float = 0.5) -> None:
+    """Collect every `interval` seconds until `stop`, and once more after it.
+
+    A full disk or an unreadable lake is logged and tried again, at most 5 s later; the journals keep the rows.
+    """
+    collector = Collector(data, lake)
+    failures = 0
+    while True:
+        last = stop.is_set()
+        try:
+            pause = 0.0 if collector.collect().more else interval
+            if failures:
+                log.warning("the lake takes events again")
+            failures = 0
+        except (OSError, DeltaError, DataError) as error:
+            failures += 1
+            pause = min(LONGEST_PAUSE, interval * 2**failures)
+            log.error("events wait in the journals; trying again in %.1f s: %s", pause, error)
+        if last:
+            return
+        stop.wait(pause)
+
+
+def wait_for_lake(data: Path, lake: Path, timeout: float) -> dt.datetime | None:
+    """Wait until the lake holds every row that the journals hold now; a collector must be running if it does not yet.
+
+    Returns the moment (UTC) as of which it is complete, None when nothing was ever recorded. Raises DataError after
+    `timeout` seconds, saying how many rows are missing.
+    """
+    as_of = dt.datetime.now(dt.UTC)
+    ends = {name: _journal_ends(data, name) for name in TABLES}
+    if not any(ends.values()) and not any(open_table(lake / name) for name in TABLES):
+        return None
+    deadline = time.monotonic() + timeout
+    while missing := sum(count_missing(lake, name, ends[name]) for name in TABLES):
+        if time.monotonic() >= deadline:
+            raise DataError(
+                f"{lake}: {missing} rows of the journals are not in the lake after {timeout:g} s. "
+                "The collector moves them: start `personalizer serve` or `personalizer collect` and ask again."
+            )
+        time.sleep(POLL)
+    return as_of
+
+
+def _journal_ends(data: Path, name: str) -> dict[str, int]:
+    ends = {}
+    for file in list_journals(data, name):
+        try:
+            for record in read_records(file.path):
+                ends[file.source] = record.ordinal
+        except FileNotFoundError:  # all of it is in the lake
+            continue
+    return ends

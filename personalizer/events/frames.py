@@ -1,0 +1,99 @@
+"""The journal's frames: `crc32 | length | payload`, two little-endian u32 and one row as a JSON object.
+
+What enters: a row, or a journal file. What leaves: bytes for one write, or the file's rows up to the first bad frame.
+Must not: write, lock, or know the lake; edge workers import it.
+
+The payload's first key is `ordinal`, so that the reader sees a missing or repeated row without parsing JSON. What is
+null may be left out. A RANGE is always `{"low": …, "high": …}`, as in the lake; an open end is null.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from personalizer.events.columns import COLUMNS, ColumnType
+from personalizer.model import Range
+
+MAX_PAYLOAD = 1 << 20  # bytes; a damaged length must not make the reader ask for gigabytes
+
+_U32 = struct.Struct("<I")
+_HEADER = struct.Struct("<II")
+_RANGES = tuple(column.name for column in COLUMNS if column.type is ColumnType.RANGE)
+
+
+class Record(NamedTuple):
+    """One row of a journal file: its ordinal, its JSON, and the offset in bytes where its frame ends."""
+
+    ordinal: int
+    payload: bytes
+    end: int
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The row, column → value."""
+        row: dict[str, Any] = orjson.loads(self.payload)
+        return row
+
+
+def encode_row(row: Mapping[str, Any]) -> bytes:
+    """A row as a JSON object; tuples become lists. Raises TypeError for what JSON cannot say or an empty row."""
+    if not row:
+        raise TypeError("the row is empty")
+    exact = {name: Range(row[name], row[name]) for name in _RANGES if isinstance(row.get(name), (int, float))}
+    return orjson.dumps({**row, **exact} if exact else row, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Range):
+        return {"low": value.low, "high": value.high}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def encode_frame(ordinal: int, identity: str, row: bytes) -> bytes:
+    """One frame. `identity` is JSON members with a comma after each; `row` is of `encode_row`. ValueError if too long."""
+    payload = f'{{"ordinal":{ordinal},{identity}'.encode() + row[1:]
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError(f"the row takes {len(payload)} bytes, more than {MAX_PAYLOAD}")
+    # The checksum covers the length too: a run of zeros, as a power cut leaves it, is then no valid frame.
+    body = _U32.pack(len(payload)) + payload
+    return _U32.pack(crc32(body)) + body
+
+
+def read_records(path: Path, after_ordinal: int = 0, offset: int = 0) -> Iterator[Record]:
+    """The rows of a journal file beyond `after_ordinal`, in order; stops at the end or at the first bad frame.
+
+    `offset` is where the frame of `after_ordinal` ends, so that what was read is not read again; 0 reads from the
+    start and skips. A frame is bad when it is torn, its checksum differs, or its ordinal does not follow the last.
+    Raises FileNotFoundError, as the collector deletes files that are in the lake.
+    """
+    ordinal = after_ordinal if offset else 0
+    with path.open("rb", buffering=1 << 20) as file:
+        file.seek(offset)
+        while (payload := _read_payload(file)) is not None:
+            if not payload.startswith(b'{"ordinal":%d,' % (ordinal + 1)):
+                return
+            ordinal += 1
+            offset += _HEADER.size + len(payload)
+            if ordinal > after_ordinal:
+                yield Record(ordinal, payload, offset)
+
+
+def _read_payload(file: BinaryIO) -> bytes | None:
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    crc, length = _HEADER.unpack(header)
+    if length > MAX_PAYLOAD:
+        return None
+    payload = file.read(length)
+    if len(payload) < length or crc32(payload, crc32(header[_U32.size :])) != crc:
+        return None
+    return payload

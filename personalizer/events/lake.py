@@ -1,0 +1,139 @@
+"""The lake: one Delta Lake table for events and one for leads, partitioned by UTC day.
+
+What enters: rows of journal files. What leaves: the same rows, each exactly once, and the current Parquet files.
+Must not: be imported by edge workers or before a fork (deltalake runs threads), or read a journal.
+
+How a row counts once: the commit that brings rows also brings, as Delta application transactions, the mark of each
+journal file (`<writer>:<generation>` → last ordinal). Delta refuses a commit only when another one has moved the same
+mark since the handle was opened, so marks are read and rows committed with the same handle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from personalizer.errors import DataError
+from personalizer.events.arrow import SCHEMAS
+
+log = logging.getLogger(__name__)
+
+COMPACT_AFTER = 64  # commits; 1,001 small files answered in 0.34 s, compacted in 0.012 s
+VACUUM_EVERY = 3600.0  # seconds
+ATTEMPTS = 20  # at one commit, when other collectors commit too
+
+# Whoever reads has an hour until the files that they began with are deleted. The log would keep 30 days by default:
+# two commits a second are 5 million files.
+_CONFIGURATION: dict[str, str | None] = {
+    "delta.deletedFileRetentionDuration": "interval 1 hours",
+    "delta.logRetentionDuration": "interval 1 hours",
+    "delta.checkpointInterval": "64",
+}
+
+
+class Batch(NamedTuple):
+    """Rows of one journal file without a gap, the first ordinal among them; `source` is `<writer>:<generation>`."""
+
+    source: str
+    first: int
+    rows: pa.Table
+
+    @property
+    def last(self) -> int:
+        return self.first + self.rows.num_rows - 1
+
+
+class LakeTable:
+    """One table of the lake, as a collector writes it. Several collectors may write at once."""
+
+    def __init__(self, lake: Path, name: str) -> None:
+        self._path = lake / name
+        self._name = name
+        self._commits = COMPACT_AFTER  # since the last compaction; how many an earlier collector made is not known
+        self._vacuumed = -VACUUM_EVERY
+
+    def append(self, batches: Sequence[Batch]) -> int:
+        """Commit the rows beyond the marks, with the new marks; returns how many. Raises OSError, DeltaError or DataError."""
+        for _ in range(ATTEMPTS):
+            table = self._open()
+            fresh = [batch for batch in (_beyond_mark(table, batch) for batch in batches) if batch.rows]
+            if not fresh:
+                return 0
+            rows = pa.concat_tables([batch.rows for batch in fresh])
+            marks = [Transaction(batch.source, batch.last) for batch in fresh]
+            try:
+                write_deltalake(
+                    table,
+                    rows,
+                    mode="append",
+                    schema_mode="merge",  # a newer version's columns are added, an older one's rows still fit
+                    commit_properties=CommitProperties(app_transactions=marks),
+                )
+            except CommitFailedError as error:
+                log.debug("%s: another collector was faster (%s)", self._path, error)
+                continue
+            self._commits += 1
+            return rows.num_rows
+        raise DataError(f"{self._path}: other collectors commit all the time; run one collector for a lake.")
+
+    def tend(self) -> None:
+        """Vacuum and compact when it is time, unless another collector does just now. Raises as `append`."""
+        with contextlib.suppress(CommitFailedError):
+            if time.monotonic() - self._vacuumed >= VACUUM_EVERY:
+                self._open().vacuum(dry_run=False, full=True)  # full: also what a killed collector did not commit
+                self._vacuumed = time.monotonic()
+            if self._commits >= COMPACT_AFTER:
+                self._commits = 0
+                self._open().optimize.compact()
+
+    def _open(self) -> DeltaTable:
+        table = open_table(self._path)
+        if table is not None:
+            return table
+        return DeltaTable.create(
+            self._path, SCHEMAS[self._name], mode="ignore", partition_by=["day"], configuration=_CONFIGURATION
+        )
+
+
+def open_table(path: Path) -> DeltaTable | None:
+    """A Delta table as it is now, None when there is none."""
+    try:
+        return DeltaTable(path)
+    except TableNotFoundError:
+        return None
+
+
+def _beyond_mark(table: DeltaTable, batch: Batch) -> Batch:
+    mark = table.transaction_version(batch.source) or 0
+    if mark < batch.first - 1:
+        raise DataError(f"{table.table_uri}: rows of {batch.source} after {mark} are missing; they are read again.")
+    known = min(mark - batch.first + 1, batch.rows.num_rows)
+    return Batch(batch.source, batch.first + known, batch.rows.slice(known))
+
+
+def count_missing(lake: Path, name: str, ends: Mapping[str, int]) -> int:
+    """How many rows of the journal files (`source` → last ordinal) are not in the lake's table yet."""
+    table = open_table(lake / name)
+    marks = {source: (table.transaction_version(source) if table else None) or 0 for source in ends}
+    return sum(max(0, end - marks[source]) for source, end in ends.items())
+
+
+def lake_files(lake: Path, name: str) -> list[str]:
+    """Paths of a table's current Parquet files, for DuckDB; [] when there is no table yet.
+
+    They stay readable for at least an hour. The partition column `day` is not inside the files: compute it from `ts`,
+    or read with `hive_partitioning=true` (it is in the path, as `day=2026-11-21`).
+    """
+    table = open_table(lake / name)
+    if table is None:
+        return []
+    # Not `file_uris()`: it percent-encodes the directory, so a lake under a path with a space would not be found.
+    return [str(lake / name / path) for path in table.get_add_actions()["path"].to_pylist()]

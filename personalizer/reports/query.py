@@ -1,0 +1,309 @@
+"""The one query: from the lake's events to sufficient statistics. Every table of a report is a roll-up of its rows.
+
+What enters: the lake's files, the goals, and which part is asked for. What leaves: counts and sums, nothing per person.
+Must not: decide what a report says; use SQL that only DuckDB has where other engines have a common form.
+
+It reads two tables: `events` (the column table) and `goals`. Views (exposures that count) are numbered in the one order
+there is, (ts, writer, generation, ordinal). A *contest* is what a unit can enter once: an experiment's phase, a row's
+holdout, the holdout of a whole page, a page. A unit's first view of a contest is its least number, and everything else
+that is said about the unit, arm and segment alike, is read from that one view: so a segment is frozen, and a later
+visit moves nobody. A minimum does not mind repeated views, so only conversions need a dedupe.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import duckdb
+
+from personalizer.decision.registry import Goal
+from personalizer.errors import DataError
+from personalizer.reports.dimensions import LABEL, Dimension, say_value
+
+EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LATEST = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which part of the lake is asked for: first views from `since` up to but without `until`; None is no bound.
+
+    `raw` also takes views that no beacon confirmed. `experiment` leaves out every contest but its own and the pages.
+    """
+
+    since: dt.datetime | None
+    until: dt.datetime | None
+    raw: bool
+    experiment: str | None
+    by: tuple[Dimension, ...]
+    currency: str
+
+    @property
+    def main(self) -> str:
+        """The contest that the waterfall follows."""
+        return "experiment" if self.experiment else "page"
+
+
+class Row(NamedTuple):
+    """One group of units: those of a contest with the same arm, segment, exposure day and weight epoch.
+
+    `goal` None carries the units and views, `fresh` of them dealt at that view rather than by their cookie; one row
+    more a goal carries what they did: n converters, their conversions, Σy and Σy² over units. `multiple` units were seen
+    in two arms; nothing they did is counted. `values` are those of the scope's dimensions, in words.
+    """
+
+    contest: str
+    multiple: bool
+    arm: str
+    experiment: str | None
+    phase: int | None
+    weight_epoch: int | None
+    page: str
+    row: str | None
+    icp: str | None
+    persona: str | None
+    day: dt.date
+    goal: str | None
+    units: int
+    fresh: int
+    views: int
+    converters: int
+    conversions: int
+    value: int
+    value_squares: float
+    values: tuple[str, ...]
+
+
+class Received(NamedTuple):
+    """How many views, or refused events, came in with the same fate."""
+
+    kind: str
+    refused_reason: str | None
+    not_counted: str | None
+    events: int
+
+
+class Fate(NamedTuple):
+    """How many conversions of a goal ended the same way; `foreign` of them have a value in another currency."""
+
+    goal: str
+    fate: str
+    reason: str | None
+    conversions: int
+    foreign: int
+
+
+_IN_RANGE = "ts >= $since AND ts < $until"
+
+_CONFIRMED = "AND decision_id IN (SELECT decision_id FROM events WHERE kind = 'seen')"
+
+_VIEWS = """
+views AS (  -- every exposure that counts, in order
+    SELECT
+        row_number() OVER (ORDER BY ts, writer, generation, ordinal) AS number,
+        coalesce(unit, visitor) AS person,
+        ts AS exposed,
+        CAST(ts AS DATE) AS day,
+        page, "row", icp, persona, experiment, phase, weight_epoch, sticky,
+        CASE WHEN holdout IS DISTINCT FROM 'in' THEN arm END AS dealt,
+        CASE holdout WHEN 'in' THEN 'holdout' WHEN 'out' THEN 'personalized' END AS side,
+        {label} AS label,
+        {by_1} AS by_1,
+        {by_2} AS by_2
+    FROM events
+    WHERE kind = 'exposure' AND not_counted IS NULL AND {in_range} {confirmed}
+),
+firsts AS (  -- who entered which contest, by which view
+    {contests}
+),
+entered AS (  -- and what was true at that view
+    SELECT
+        f.contest, f.number, f.person, f.views, f.multiple,
+        CASE f.contest WHEN 'experiment' THEN v.dealt WHEN 'page' THEN v.label ELSE v.side END AS arm,
+        CASE WHEN f.contest = 'experiment' THEN v.experiment END AS experiment,
+        CASE WHEN f.contest = 'experiment' THEN v.phase END AS phase,
+        CASE WHEN f.contest = 'experiment' THEN v.weight_epoch END AS weight_epoch,
+        CASE WHEN v.sticky THEN 0 ELSE 1 END AS fresh,
+        v.exposed, v.day, v.page, v."row", v.icp, v.persona, v.by_1, v.by_2
+    FROM firsts f JOIN views v ON v.number = f.number
+)"""
+
+_CONTEST = """SELECT '{name}' AS contest, person, count(*) AS views, min(number) AS number,
+        {several} AS multiple
+    FROM views WHERE {taking_part} GROUP BY {key}, person"""
+
+
+class _Contest(NamedTuple):
+    name: str
+    key: str
+    taking_part: str
+    arm: str
+    exclusive: bool  # a unit seen in two arms is in none; else its first view decides
+
+
+_CONTESTS = (
+    _Contest("experiment", "experiment, phase", "dealt IS NOT NULL", "dealt", True),
+    _Contest("row", 'page, "row"', "side IS NOT NULL", "side", True),
+    _Contest("holdout", "page", "side IS NOT NULL", "side", True),
+    _Contest("page", "page", "TRUE", "label", False),
+)
+
+_CONVERSIONS = """
+sent AS (  -- conversions as they came; an id counts once for ever, the first time that it may count at all
+    SELECT
+        event_id, kind, goal, ts, writer, generation, ordinal, not_counted, value, currency, conversion_id,
+        coalesce(unit, visitor) AS person,
+        conversion_id IS NOT NULL AND 1 < row_number() OVER (
+            PARTITION BY conversion_id, not_counted IS NULL ORDER BY ts, writer, generation, ordinal
+        ) AS copy
+    FROM events
+    WHERE kind IN ('conversion', 'lead') OR (kind IN ('click', 'engaged') AND goal IS NOT NULL)
+),
+goals_sent AS (  -- a lead reaches its form's goal and the goal `lead`
+    SELECT *, goal AS reached FROM sent WHERE goal IS NOT NULL OR kind <> 'lead'
+    UNION ALL
+    SELECT *, 'lead' AS reached FROM sent WHERE kind = 'lead' AND goal IS DISTINCT FROM 'lead'
+),
+done AS (  -- with the goal's rules, as far as the report's time can reach; money is never converted
+    SELECT
+        s.event_id, s.ts, s.writer, s.generation, s.ordinal, s.not_counted, s.conversion_id, s.person, s.copy,
+        coalesce(s.reached, '(none)') AS goal, g.span, g.once,
+        s.value IS NOT NULL AND s.currency <> $currency AS other_money,
+        CASE WHEN s.value IS NULL THEN coalesce(g.worth, 0) WHEN s.currency <> $currency THEN 0 ELSE s.value END AS worth
+    FROM goals_sent s LEFT JOIN goals g ON g.goal = s.reached
+    WHERE s.ts >= $since AND s.ts < $until + coalesce(g.span, INTERVAL 0 SECOND)
+),
+credited AS (  -- to each contest of the person inside the window; without an id of its own, once per unit
+    SELECT
+        e.contest, e.number, d.goal, d.event_id, d.worth,
+        row_number() OVER (
+            PARTITION BY e.contest, e.number, d.goal, CASE WHEN d.once = 'id' THEN d.conversion_id END
+            ORDER BY d.ts, d.writer, d.generation, d.ordinal
+        ) AS turn
+    FROM done d JOIN entered e ON e.person = d.person
+    WHERE d.ts >= e.exposed AND d.ts < e.exposed + d.span
+        AND NOT e.multiple AND NOT d.copy AND d.not_counted IS NULL
+)"""
+
+_GROUP = 'contest, multiple, arm, experiment, phase, weight_epoch, page, "row", icp, persona, day, by_1, by_2'
+
+_STATISTICS = f"""
+WITH {{views}}, {_CONVERSIONS},
+outcomes AS (  -- y of each unit that converted
+    SELECT contest, number, goal, count(*) AS conversions, sum(worth) AS y
+    FROM credited WHERE turn = 1 GROUP BY contest, number, goal
+)
+SELECT {_GROUP}, NULL AS goal, count(*) AS units, sum(fresh) AS fresh, sum(views) AS views,
+    0 AS converters, 0 AS conversions, 0 AS y, 0.0 AS y_squares
+FROM entered GROUP BY {_GROUP}
+UNION ALL
+SELECT {_GROUP}, goal, 0, 0, 0, count(*), sum(conversions), sum(y), sum(CAST(y AS DOUBLE) * y)
+FROM outcomes JOIN entered USING (contest, number) GROUP BY {_GROUP}, goal
+"""  # noqa: S608 (constants of this file)
+
+_RECEIVED = f"""
+SELECT kind, refused_reason, not_counted, count(*) FROM events
+WHERE kind IN ('exposure', 'refused') AND {_IN_RANGE}
+GROUP BY kind, refused_reason, not_counted
+"""  # noqa: S608
+
+_FATES = f"""
+WITH {{views}}, {_CONVERSIONS},
+best AS (SELECT event_id, goal, min(turn) AS turn FROM credited GROUP BY event_id, goal),
+people AS (SELECT person, min(exposed) AS exposed FROM entered WHERE NOT multiple GROUP BY person),
+fates AS (
+    SELECT
+        d.goal, d.not_counted, d.other_money,
+        CASE
+            WHEN d.not_counted IS NOT NULL THEN 'not_counted'
+            WHEN d.span IS NULL THEN 'unknown_goal'
+            WHEN d.copy THEN 'duplicate'
+            WHEN b.turn = 1 THEN 'counted'
+            WHEN b.turn > 1 THEN 'repeat'
+            ELSE 'orphan'
+        END AS fate,
+        CASE
+            WHEN p.person IS NULL THEN 'no analysed view'
+            WHEN d.ts < p.exposed THEN 'before the first view'
+            ELSE 'after the window'
+        END AS why_orphan
+    FROM done d
+    LEFT JOIN best b ON b.event_id = d.event_id AND b.goal = d.goal
+    LEFT JOIN people p ON p.person = d.person
+)
+SELECT goal, fate, reason, count(*), sum(CASE WHEN other_money AND fate = 'counted' THEN 1 ELSE 0 END)
+FROM (SELECT *, CASE fate WHEN 'orphan' THEN why_orphan WHEN 'not_counted' THEN not_counted END AS reason FROM fates)
+GROUP BY goal, fate, reason
+"""  # noqa: S608
+
+
+@contextmanager
+def open_events(files: Sequence[str], goals: Iterable[Goal]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection with the two tables. Raises DataError when the files cannot be read or do not fit."""
+    with duckdb.connect() as connection:
+        try:
+            connection.execute("SET TimeZone = 'UTC'")  # days are UTC days, wherever this runs
+            connection.read_parquet(list(files), union_by_name=True, hive_partitioning=False).create_view("events")
+            connection.execute("CREATE TABLE goals (goal VARCHAR, span INTERVAL, once VARCHAR, worth BIGINT)")
+            for goal in goals:
+                row = (goal.key, goal.window, goal.once, goal.value)
+                connection.execute("INSERT INTO goals VALUES (?, to_seconds(?), ?, ?)", row)
+            yield connection
+        except duckdb.Error as error:
+            raise DataError(f"The lake cannot be read: {error}. Run `personalizer doctor`.") from error
+
+
+def read_statistics(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Row]:
+    """All groups of the scope's contests."""
+    names = ("experiment", "page") if scope.experiment else tuple(contest.name for contest in _CONTESTS)
+    found = connection.execute(_STATISTICS.format(views=_views_sql(scope, names)), _parameters(scope)).fetchall()
+    return [_row(scope.by, *line) for line in found]
+
+
+def count_received(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Received]:
+    """Views and refused events of the time range, by what spoke against them."""
+    times = {name: _parameters(scope)[name] for name in ("since", "until")}
+    return [Received(*line) for line in connection.execute(_RECEIVED, times).fetchall()]
+
+
+def count_fates(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Fate]:
+    """Conversions that could belong to the time range, by how they ended in the main contest."""
+    text = _FATES.format(views=_views_sql(scope, (scope.main,)))
+    return [Fate(*line) for line in connection.execute(text, _parameters(scope)).fetchall()]
+
+
+def _views_sql(scope: Scope, names: Sequence[str]) -> str:
+    columns = [dimension.sql for dimension in scope.by] + ["NULL", "NULL"]
+    return _VIEWS.format(
+        label=LABEL,
+        by_1=columns[0],
+        by_2=columns[1],
+        in_range=_IN_RANGE,
+        confirmed="" if scope.raw else _CONFIRMED,
+        contests="\n    UNION ALL\n    ".join(_contest_sql(scope, c) for c in _CONTESTS if c.name in names),
+    )
+
+
+def _contest_sql(scope: Scope, contest: _Contest) -> str:
+    only = " AND experiment = $experiment" if contest.name == "experiment" and scope.experiment else ""
+    return _CONTEST.format(
+        name=contest.name,
+        several=f"min({contest.arm}) <> max({contest.arm})" if contest.exclusive else "FALSE",
+        taking_part=contest.taking_part + only,
+        key=contest.key,
+    )
+
+
+def _parameters(scope: Scope) -> dict[str, Any]:
+    values = {"since": scope.since or EARLIEST, "until": scope.until or LATEST, "currency": scope.currency}
+    return values | ({"experiment": scope.experiment} if scope.experiment else {})
+
+
+def _row(by: tuple[Dimension, ...], *columns: Any) -> Row:
+    *group, by_1, by_2 = columns[:13]
+    values = tuple(say_value(dimension, value) for dimension, value in zip(by, (by_1, by_2), strict=False))
+    return Row(*group, *columns[13:], values)

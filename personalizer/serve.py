@@ -1,0 +1,311 @@
+"""The supervisor: one process that starts the edge workers and the collector, and starts them again when they die.
+
+What enters: settings. What leaves: an exit status, once everything it started has ended. Must not: open the lake, have
+threads of its own when it forks, or leave a process behind, not even when it is killed itself.
+
+Granian serves each worker's WSGI app in that worker's own process: its own supervisor gives up after two deaths within
+5.5 s and leaves orphans when killed, so this one watches, and the kernel ends the children with it (PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import http.client
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.mt import MTServer
+
+from personalizer.app import create_edge_app
+from personalizer.config import SETTINGS, Settings
+from personalizer.content.compile import Content, apply_counters, deals_of, load_content
+from personalizer.content.counters import raise_counters, read_counters, write_counters
+from personalizer.edge.state import open_edge
+from personalizer.errors import StartError
+from personalizer.visitor.read import VisitorReader, open_visitor_reader
+
+log = logging.getLogger(__name__)
+
+MAX_HEADERS = 64 * 1024  # bytes of request line and headers; granian answers 431 above
+HEADER_SECONDS = 10
+_PR_SET_PDEATHSIG = 1
+_STOP_SECONDS = 10
+
+
+@dataclass(slots=True)
+class _Child:
+    """A process we started: how to start it again, since when it runs, and how often it died young."""
+
+    start: Callable[[], int]
+    name: str
+    pid: int = 0
+    since: float = 0.0
+    early_deaths: int = 0
+    due: float = 0.0  # monotonic time of the next start, while it is down
+
+
+class Supervisor:
+    """Serves until it is told to stop. `collector` False leaves that part to another machine's `collect`."""
+
+    def __init__(self, settings: Settings, *, collector: bool = True) -> None:
+        self.settings = settings
+        self.changes: list[str] = []
+        self._collector = collector
+        self._children: list[_Child] = []
+        self._stopping = False
+        self._lock: IO[str] | None = None
+
+    def run(self, ready: Callable[[Supervisor], None]) -> int:
+        """Start everything, call `ready` once pages are served, and stay until SIGTERM or SIGINT.
+
+        Raises StartError, SettingError, DataError or ContentError when this cannot serve.
+        """
+        self._lock = lock_data(self.settings.data, "server.lock", "Another server")
+        self.settings = replace(self.settings, port=probe_port(self.settings.host, self.settings.port))
+        content = self._load()
+        reader = open_visitor_reader(self.settings)
+        for number in range(self.settings.workers):
+            self._children.append(_Child(lambda: self._fork_worker(content, reader), f"edge worker {number + 1}"))
+        if self._collector:
+            self._children.append(_Child(self._start_collector, "collector"))
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._stop)
+        try:
+            for child in self._children:
+                self._start(child)
+            self._await_ready()
+            if not self._stopping:
+                ready(self)
+            while not self._stopping:
+                self._tend()
+            return 0
+        finally:
+            self._end_children()
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        return f"http://{host}:{self.settings.port}"
+
+    def _load(self) -> Content:
+        content = load_content(self.settings.workspace)
+        old = read_counters(self.settings.data)
+        counters, self.changes = raise_counters(old, deals_of(content.registry))
+        if counters != old:
+            write_counters(self.settings.data, counters)
+        return apply_counters(content, counters)
+
+    # --- children ---
+
+    def _fork_worker(self, content: Content, reader: VisitorReader) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 1
+        try:
+            die_with_parent(parent)
+            run_worker(self.settings, content, reader)
+            status = 0
+        except Exception:  # the last door of a forked process: never the parent's code
+            log.exception("an edge worker ended")
+        finally:
+            logging.shutdown()
+            os._exit(status)
+
+    def _start_collector(self) -> int:
+        parent = os.getpid()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "personalizer", "collect"],
+            env={**os.environ, **environment_of(self.settings)},
+            preexec_fn=lambda: die_with_parent(parent),  # this process has one thread, so a hook is safe
+            stdin=subprocess.DEVNULL,
+        )
+        process.returncode = 0  # `_reap` waits for it, as for every child
+        return process.pid
+
+    def _start(self, child: _Child) -> None:
+        child.pid, child.since, child.due = child.start(), time.monotonic(), 0.0
+
+    def _await_ready(self) -> None:
+        """Wait until a page can be had; a worker that cannot even start has logged why."""
+        deadline = time.monotonic() + 30
+        while not self._stopping and time.monotonic() < deadline:
+            if answers(self.settings.host, self.settings.port):
+                return
+            self._tend(0.02)
+            if any(child.early_deaths >= 3 for child in self._children):
+                raise StartError("A process ended three times while starting; the lines above say why.")
+        if not self._stopping:
+            raise StartError("The edge workers did not answer within 30 seconds.")
+
+    def _tend(self, seconds: float = 0.2) -> None:
+        """One turn: reap who died, start again who is due."""
+        self._reap()
+        now = time.monotonic()
+        for child in self._children:
+            if not child.pid and child.due <= now and not self._stopping:
+                self._start(child)
+        time.sleep(seconds if all(child.pid for child in self._children) else 0.02)
+
+    def _reap(self) -> None:
+        for child in self._children:
+            if not child.pid:
+                continue
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if not pid:
+                continue
+            now = time.monotonic()
+            child.early_deaths = child.early_deaths + 1 if now - child.since < 1 else 0
+            child.pid, child.due = 0, now + min(5.0, 0.1 * 2**child.early_deaths - 0.1)
+            if not self._stopping:
+                log.warning("%s ended (%s); starting it again", child.name, _say_status(status))
+
+    def _stop(self, *_: Any) -> None:
+        self._stopping = True
+
+    def _end_children(self) -> None:
+        self._stopping = True
+        for child in self._children:
+            if child.pid:
+                _signal(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while any(child.pid for child in self._children) and time.monotonic() < deadline:
+            self._reap()
+            time.sleep(0.02)
+        for child in self._children:
+            if child.pid:
+                _signal(child.pid, signal.SIGKILL)
+                os.waitpid(child.pid, 0)
+
+
+def run_worker(settings: Settings, content: Content, reader: VisitorReader) -> None:
+    """One edge worker, in its own process, until SIGTERM."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_DFL)
+    edge = open_edge(settings, content, reader)
+    app = create_edge_app(edge)
+    try:
+        _WorkerServer(
+            "personalizer",
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.WSGI,
+            workers=1,
+            blocking_threads=settings.threads,
+            websockets=False,
+            log_enabled=False,
+            http1_settings=HTTP1Settings(max_buffer_size=MAX_HEADERS, header_read_timeout=HEADER_SECONDS * 1000),
+        ).serve(target_loader=lambda *_: app, wrap_loader=False)
+    finally:
+        edge.events.close()
+        edge.leads.close()
+
+
+class _WorkerServer(MTServer):
+    """Granian's one-process server. It is made for Pythons without the GIL and refuses others; with one worker in the
+    process there is nothing for the GIL to hold back, so the refusal does not apply."""
+
+    def _check_gil(self) -> None:
+        return
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends, however that ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)
+
+
+def lock_data(data: Path, name: str, who: str) -> IO[str]:
+    """Lock a part of the data directory for this process's life. Raises StartError with a sentence."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        file = (data / name).open("a+")
+    except OSError as error:
+        raise StartError(
+            f"The data directory {data} cannot be written ({error.strerror}). Set PERSONALIZER_DATA."
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        pid = file.read().strip() or "unknown"
+        file.close()
+        raise StartError(
+            f"{who} (process {pid}) uses the data directory {data}. Stop it, or set another PERSONALIZER_DATA here."
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def probe_port(host: str, port: int) -> int:
+    """The port to listen on, free a moment ago; 0 finds one. Raises StartError when it is taken.
+
+    Without this a second server would share the port silently: granian listens with SO_REUSEPORT.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                message = f"Port {port} of {host} is taken. Stop what listens there, or choose another with --port."
+            else:
+                message = f"Cannot listen on {host}:{port} ({error.strerror}). Set --host and --port."
+            raise StartError(message) from error
+        return int(probe.getsockname()[1])
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether a worker answers on the port."""
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    connection = http.client.HTTPConnection(target, port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        connection.getresponse().read()
+    except OSError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def environment_of(settings: Settings) -> Mapping[str, str]:
+    """The settings as environment variables, so that a process we start has the same ones."""
+    variables = {}
+    for setting in SETTINGS:
+        value = getattr(settings, setting.name.lower())
+        if isinstance(value, tuple):
+            value = ",".join(part.decode() if isinstance(part, bytes) else str(part) for part in value)
+        variables[setting.variable] = "" if value is None else str(value)
+    return variables
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        log.debug("process %s had ended", pid)
+
+
+def _say_status(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exit status {os.waitstatus_to_exitcode(status)}"

@@ -1,0 +1,89 @@
+"""Which address a request really came from, and whether over https: the trusted-proxy rule.
+
+What enters: a WSGI environ and the networks whose forwarding headers are believed. What leaves: a `Client`.
+Must not: believe a header of anybody else; nobody is trusted unless the operator says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, NamedTuple
+
+MAX_FORWARDED = 1000  # characters of X-Forwarded-For that are read, from the right
+
+
+class Client(NamedTuple):
+    """Who is at the other end. `ip` is None when the server gives no address (a Unix socket)."""
+
+    ip: IPv4Address | IPv6Address | None
+    address: str
+    https: bool
+
+
+class ClientRule:
+    """Reads the client of a request, believing only `trusted` peers."""
+
+    def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
+        self._trusted = tuple(trusted)
+        self._cached = lru_cache(maxsize=16_384)(self._read)
+
+    def read(self, environ: Mapping[str, Any]) -> Client:
+        """The peer; behind a trusted proxy, the rightmost address of X-Forwarded-For that is not a trusted one.
+
+        An entry that is no address ends the walk: the last good one before it is the client.
+        """
+        forwarded: str = environ.get("HTTP_X_FORWARDED_FOR", "") if self._trusted else ""
+        if len(forwarded) > MAX_FORWARDED:
+            forwarded = forwarded[-MAX_FORWARDED:].partition(",")[2]
+        scheme: str = environ.get("HTTP_X_FORWARDED_PROTO", "")[-MAX_FORWARDED:] if self._trusted else ""
+        return self._cached(
+            environ.get("REMOTE_ADDR", ""), forwarded, scheme, environ.get("wsgi.url_scheme") == "https"
+        )
+
+    def _read(self, peer: str, forwarded: str, scheme: str, https: bool) -> Client:
+        ip = parse_address(peer)
+        if ip is None:
+            return Client(None, "", https)
+        if not self._trusts(ip):
+            return Client(ip, str(ip), https)
+        for entry in reversed(forwarded.split(",")):
+            previous = parse_address(entry)
+            if previous is None:
+                break
+            ip = previous
+            if not self._trusts(ip):
+                break
+        # Of several schemes the last one counts, for it is the one that our own proxy wrote.
+        told = scheme.rpartition(",")[2].strip().lower()
+        return Client(ip, str(ip), told == "https" if told else https)
+
+    def _trusts(self, ip: IPv4Address | IPv6Address) -> bool:
+        return any(ip in network for network in self._trusted)
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An address as peers and proxies write it: with a port, in brackets, IPv4 mapped into IPv6; zones are refused."""
+    text = text.strip()
+    if text.startswith("["):
+        host, closed, port = text[1:].partition("]")
+        if not closed or (port and not _is_port(port)):
+            return None
+        text = host
+    elif text.count(":") == 1:
+        text, _, port = text.partition(":")
+        if not _is_port(f":{port}"):
+            return None
+    if "%" in text:
+        return None
+    try:
+        ip = ip_address(text)
+    except ValueError:
+        return None
+    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip
+
+
+def _is_port(text: str) -> bool:
+    digits = text.removeprefix(":")
+    return text.startswith(":") and len(digits) <= 5 and digits.isascii() and digits.isdigit()

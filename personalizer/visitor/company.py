@@ -1,0 +1,131 @@
+"""Which company an address belongs to.
+
+What enters: an address, what is known of its network, and a MaxMind-format file with company or domain records.
+What leaves: `company.*` facts. Must not: raise at a look-up, or name a company for a network where nobody is at work.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from personalizer.config import Settings
+from personalizer.model import Range, Value
+from personalizer.visitor.cleaning import clean_text
+from personalizer.visitor.geo import CACHED_ADDRESSES
+from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
+
+MAX_TECHNOLOGIES = 50
+MAX_BAND = 60  # characters
+
+_KEYS = ("company", "domain", "name")
+_NOTHING: Mapping[str, Value] = {}
+_NOT_AT_WORK = frozenset({"residential", "hosting", "mobile"})
+_DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
+_NUMBER = r"[$€£]?\s*(\d[\d,' ]*(?:\.\d+)?)\s*([kmb]?)"
+_BAND = re.compile(rf"{_NUMBER}(?:\s*(\+)|\s*(?:-|–|—|to)\s*{_NUMBER})?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+
+
+class Companies:
+    """The company file, or none. Immutable: a new file is a new `Companies`."""
+
+    def __init__(self, file: Mmdb | None = None) -> None:
+        self._file = file
+        self._cached = lru_cache(maxsize=CACHED_ADDRESSES)(self._lookup)
+
+    def lookup(self, address: str, network: Mapping[str, Value]) -> Mapping[str, Value]:
+        """`company.*` facts of an address. `network` has its `network.*` facts.
+
+        Nothing for residential, mobile, hosting and anonymous networks: there the address says who carries the traffic.
+        """
+        if (
+            self._file is None
+            or network.get("network.kind") in _NOT_AT_WORK
+            or network.get("network.anonymous") is True
+        ):
+            return _NOTHING
+        return self._cached(address)
+
+    def _lookup(self, address: str) -> Mapping[str, Value]:
+        record = self._file.get(address) if self._file else None
+        return company_facts(record) if record else _NOTHING
+
+
+def open_companies(settings: Settings) -> Companies:
+    """Open the file that the setting names; without one no company is known.
+
+    Raises DataError when it cannot be read or has no company records.
+    """
+    if settings.companies is None:
+        return Companies()
+    return Companies(open_mmdb("COMPANIES", settings.companies, _KEYS, "company or domain"))
+
+
+def company_facts(record: Record) -> Mapping[str, Value]:
+    """Facts of one record: `{"company": {…}}`, the same keys flat, or only a domain. Nothing without a valid domain."""
+    fields = record.get("company", record)
+    domain = parse_domain(fields.get("domain")) if isinstance(fields, dict) else None
+    if domain is None:
+        return _NOTHING
+    facts: dict[str, Value] = {"company.domain": domain}
+    for key in ("name", "industry", "sic", "naics", "country"):
+        value = fields.get(key)
+        text = clean_text(str(value)) if isinstance(value, str | int) else ""
+        if text:
+            facts[f"company.{key}"] = text.upper() if key == "country" else text
+    for key in ("employees", "revenue"):
+        band = parse_band(fields.get(key))
+        if band is not None:
+            facts[f"company.{key}"] = band
+    technologies = fields.get("technologies")
+    if isinstance(technologies, list):
+        names = (clean_text(name) for name in technologies[:MAX_TECHNOLOGIES] if isinstance(name, str))
+        facts["company.technologies"] = tuple(name for name in names if name)
+    return facts
+
+
+def parse_domain(value: object) -> str | None:
+    """A domain in lower case and ASCII (punycode), without `www.`; None when it is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        domain = value.strip().rstrip(".").encode("idna").decode("ascii").lower().removeprefix("www.")
+    except UnicodeError:
+        return None
+    return domain if _DOMAIN.fullmatch(domain) else None
+
+
+def parse_band(value: object) -> int | float | Range | None:
+    """A number that is known exactly or as a band: `240`, `"51-200"`, `"$1M - $10M"`, `"10,000+"`, `{low, high}`.
+
+    None when it says nothing, is negative, or its bounds are the wrong way round. An open band ends at infinity.
+    """
+    if isinstance(value, dict):
+        return _range(_amount(value.get("low", 0)), _amount(value["high"]) if "high" in value else math.inf)
+    if not isinstance(value, str):
+        return _amount(value)
+    match = _BAND.fullmatch(value[:MAX_BAND].strip())
+    if not match:
+        return None
+    low = _scaled(match[1], match[2])
+    if match[3]:
+        return _range(low, math.inf)
+    return _range(low, _scaled(match[4], match[5])) if match[4] else low
+
+
+def _scaled(digits: str, unit: str) -> int | float:
+    number = float(re.sub(r"[,' ]", "", digits)) * _UNITS[unit.lower()]
+    return int(number) if number.is_integer() else number
+
+
+def _amount(value: object) -> int | float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        return None
+    return value
+
+
+def _range(low: float | None, high: float | None) -> Range | None:
+    return Range(low, high) if low is not None and high is not None and low <= high else None

@@ -1,0 +1,148 @@
+"""Where an address is, and what kind of network it is in.
+
+What enters: an address, and MaxMind-format files of these kinds: City or Country, Enterprise, ASN, ISP,
+Connection-Type, Anonymous-IP. What leaves: `geo.*` and `network.*` facts. Must not: raise at a look-up, keep an address
+longer than its place in a bounded cache, or guess; what no file says is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from personalizer.config import Settings
+from personalizer.model import Value
+from personalizer.visitor.cleaning import clean_text
+from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
+
+CACHED_ADDRESSES = 32_768
+
+_NOTHING: Mapping[str, Value] = {}
+_PLACE_KEYS = ("country", "city", "continent", "location", "registered_country")
+_NETWORK_FILES = (  # setting, keys that tell the file, its name
+    ("GEO_ASN", ("autonomous_system_number",), "ASN"),
+    ("GEO_ISP", ("isp", "autonomous_system_number"), "ISP"),
+    ("GEO_CONNECTION", ("connection_type",), "Connection-Type"),
+)
+_ANONYMOUS_KEYS = ("is_anonymous", "is_anonymous_vpn", "is_public_proxy", "is_residential_proxy", "is_tor_exit_node")
+_HOSTING = "is_hosting_provider"
+# `connection_type` of Connection-Type files and `user_type` of Enterprise ones; what is missing here tells nothing.
+_CONNECTION_KINDS = {
+    "Cable/DSL": "residential",
+    "Dialup": "residential",
+    "Satellite": "residential",
+    "Corporate": "business",
+    "Cellular": "mobile",
+}
+_USER_KINDS = {
+    "residential": "residential",
+    "dialup": "residential",
+    "business": "business",
+    "government": "business",
+    "college": "business",
+    "school": "business",
+    "library": "business",
+    "military": "business",
+    "cellular": "mobile",
+    "hosting": "hosting",
+    "content_delivery_network": "hosting",
+    "consumer_privacy_network": "hosting",
+    "search_engine_spider": "hosting",
+}
+
+
+class Geo:
+    """The open files. Immutable: new files are a new `Geo`, with an empty cache.
+
+    `places` are asked in order until one knows the address; the records of `networks` are put together.
+    """
+
+    def __init__(
+        self, places: tuple[Mmdb, ...] = (), networks: tuple[Mmdb, ...] = (), anonymous: Mmdb | None = None
+    ) -> None:
+        self._places = places
+        self._networks = networks
+        self._anonymous = anonymous
+        self.lookup = lru_cache(maxsize=CACHED_ADDRESSES)(self._lookup)
+
+    def _lookup(self, address: str) -> Mapping[str, Value]:
+        """`geo.*` and `network.*` facts of an address, as far as the files know them."""
+        place: Record = next((record for file in self._places if (record := file.get(address))), _NOTHING)
+        network: dict[str, Any] = dict(_mapping(place.get("traits")))
+        for file in self._networks:
+            network |= file.get(address) or _NOTHING
+        facts = _place_facts(place) | _network_facts(network)
+        if self._anonymous:
+            facts |= _anonymous_facts(self._anonymous.get(address))
+        return facts
+
+
+def open_geo(settings: Settings) -> Geo:
+    """Open the files that the settings name; facts of settings left out stay unknown.
+
+    Raises DataError for a file that cannot be read or is of another kind.
+    """
+    places = [
+        open_mmdb(setting, path, _PLACE_KEYS, "City, Country or Enterprise")
+        for setting, path in (("GEO_ENTERPRISE", settings.geo_enterprise), ("GEO_CITY", settings.geo_city))
+        if path
+    ]
+    networks = [
+        open_mmdb(setting, path, keys, name)
+        for (setting, keys, name), path in zip(
+            _NETWORK_FILES, (settings.geo_asn, settings.geo_isp, settings.geo_connection), strict=True
+        )
+        if path
+    ]
+    listed = settings.geo_anonymous
+    anonymous = open_mmdb("GEO_ANONYMOUS", listed, (*_ANONYMOUS_KEYS, _HOSTING), "Anonymous-IP") if listed else None
+    return Geo(tuple(places), tuple(networks), anonymous)
+
+
+def _place_facts(record: Record) -> dict[str, Value]:
+    country, location = _mapping(record.get("country")), _mapping(record.get("location"))
+    subdivisions = record.get("subdivisions")
+    region = _mapping(subdivisions[0]) if isinstance(subdivisions, list) and subdivisions else _NOTHING
+    texts = {
+        "geo.continent": _mapping(record.get("continent")).get("code"),
+        "geo.country": country.get("iso_code"),
+        "geo.region": region.get("iso_code"),
+        "geo.city": _mapping(_mapping(record.get("city")).get("names")).get("en"),
+        "geo.postal": _mapping(record.get("postal")).get("code"),
+        "geo.timezone": location.get("time_zone"),
+    }
+    facts = _known_texts(texts)
+    if "geo.country" in facts:  # the files only flag members
+        facts["geo.eu"] = country.get("is_in_european_union") is True
+    return facts
+
+
+def _network_facts(record: Record) -> dict[str, Value]:
+    facts = _known_texts({"network.org": record.get("autonomous_system_organization")})
+    number = record.get("autonomous_system_number")
+    if isinstance(number, int):
+        facts["network.asn"] = number
+    kind = _USER_KINDS.get(str(record.get("user_type"))) or _CONNECTION_KINDS.get(str(record.get("connection_type")))
+    if kind:
+        facts["network.kind"] = kind
+    return facts
+
+
+def _anonymous_facts(record: Record | None) -> dict[str, Value]:
+    if record is None:
+        return {}
+    # The file lists every anonymous network, so an address that is not in it is known not to be in one.
+    facts: dict[str, Value] = {"network.anonymous": any(record.get(key) is True for key in _ANONYMOUS_KEYS)}
+    if record.get(_HOSTING) is True:
+        facts["network.kind"] = "hosting"
+    return facts
+
+
+def _known_texts(texts: Mapping[str, object]) -> dict[str, Value]:
+    cleaned = {name: clean_text(text) for name, text in texts.items() if isinstance(text, str)}
+    return {name: text for name, text in cleaned.items() if text}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else _NOTHING

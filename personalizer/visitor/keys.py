@@ -1,0 +1,76 @@
+"""The keys that sign what a browser keeps for us: the cookie, and ids of decisions.
+
+What enters: secrets. What leaves: short signatures, and whether one is ours. Must not: encrypt; what is signed can be
+read by whoever holds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+
+from personalizer.config import Settings
+from personalizer.visitor.secretfile import read_secret
+
+SIGNATURE_LENGTH = 20  # characters: 4 of the key's id, 16 of the MAC (96 bits)
+
+_KEY_ID = 4
+_DECISION = b"decision"
+_DECISION_ID = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+
+
+class Keys:
+    """Signing keys, the newest first: the first signs, all verify, so a key can be changed without losing anybody.
+
+    A signature is the key's id and a keyed BLAKE2b MAC, 20 characters of base64url. `purpose` (≤ 16 bytes) keeps a
+    signature made for one thing from passing for another.
+    """
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        # Secrets have any length; BLAKE2b's keys have at most 64 bytes.
+        keys = [hashlib.blake2b(secret, digest_size=32, person=b"personalizer-key").digest() for secret in secrets]
+        self._keys = {_encode(hashlib.blake2b(key, digest_size=3, person=b"key-id").digest()): key for key in keys}
+        self._newest = next(iter(self._keys))
+
+    def sign(self, message: bytes, purpose: bytes) -> str:
+        """The signature of `message`, by the newest key."""
+        return self._newest + _mac(self._keys[self._newest], message, purpose)
+
+    def verify(self, message: bytes, signature: str, purpose: bytes) -> bool:
+        """Whether `signature` is one of ours for `message`; any text is answered."""
+        key = self._keys.get(signature[:_KEY_ID])
+        if key is None or not signature.isascii():
+            return False
+        return hmac.compare_digest(_mac(key, message, purpose), signature[_KEY_ID:])
+
+
+def load_keys(settings: Settings) -> Keys:
+    """Keys from the setting, else from `secret` in the data directory, which is made at the first start.
+
+    Raises SettingError when that file is readable by others, StartError when it cannot be made.
+    """
+    return Keys(settings.secret_key or (read_secret(settings.data / "secret"),))
+
+
+def make_decision_token(decision_id: str, keys: Keys) -> str:
+    """`<decision id>.<signature>`, as pages carry it. The id is of base64url characters and dots."""
+    return f"{decision_id}.{keys.sign(decision_id.encode(), _DECISION)}"
+
+
+def read_decision_token(token: str, keys: Keys) -> str | None:
+    """The decision id in a token; None when it is not ours. Any text is answered."""
+    decision_id, _, signature = token[:128].rpartition(".")
+    if not _DECISION_ID.fullmatch(decision_id) or not keys.verify(decision_id.encode(), signature, _DECISION):
+        return None
+    return decision_id
+
+
+def _mac(key: bytes, message: bytes, purpose: bytes) -> str:
+    return _encode(hashlib.blake2b(message, digest_size=12, key=key, person=purpose).digest())
+
+
+def _encode(digest: bytes) -> str:
+    return urlsafe_b64encode(digest).decode("ascii")

@@ -1,0 +1,33 @@
+"""Which language the browser asks for first.
+
+What enters: the Accept-Language header. What leaves: the fact `language`, a primary tag as `de`. Must not: raise, or
+negotiate; which copy answers it is the decision's business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from personalizer.model import Value
+
+MAX_HEADER = 200  # characters; browsers send far fewer
+
+_RANGE = re.compile(r"\s*([A-Za-z]{2,3})(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*[qQ]\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
+
+
+def parse_language(header: str) -> Mapping[str, Value]:
+    """Lower-case primary tag of the range with the highest q, the first of equals; nothing when none is readable."""
+    return _parse(header[:MAX_HEADER])
+
+
+@lru_cache(maxsize=1024)
+def _parse(header: str) -> Mapping[str, Value]:
+    best, best_weight = "", 0.0
+    for part in header.split(","):
+        match = _RANGE.fullmatch(part)
+        weight = min(float(match[2] or 1), 1.0) if match else 0.0
+        if match and weight > best_weight:
+            best, best_weight = match[1].lower(), weight
+    return {"language": best} if best else {}

@@ -1,0 +1,68 @@
+"""A MaxMind-format file, opened, checked and asked.
+
+What enters: the path of a setting and which keys its records should have. What leaves: an `Mmdb`.
+Must not: raise at a look-up; a damaged record is an unknown one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import maxminddb
+
+from personalizer.config import PREFIX
+from personalizer.errors import DataError
+
+Record = Mapping[str, Any]
+
+_NOTHING: Record = {}
+_TRIED_RECORDS = 1000  # the first ones show what kind of file it is
+
+
+class Mmdb:
+    """An open file, read through the C reader's memory map. Replace the file by renaming a new one over it.
+
+    `failures` counts look-ups that met a damaged record.
+    """
+
+    def __init__(self, path: Path, reader: maxminddb.Reader) -> None:
+        self.path = path
+        self.failures = 0
+        self._reader = reader
+
+    def get(self, address: str) -> Record | None:
+        """The record of an address, empty when the file has none; None when it cannot tell.
+
+        It cannot where it is damaged, and for IPv6 addresses when it is a file of IPv4 only.
+        """
+        try:
+            record = self._reader.get(address)
+        except maxminddb.InvalidDatabaseError:
+            self.failures += 1
+            return None
+        except ValueError:
+            return None
+        return record if isinstance(record, dict) else _NOTHING
+
+
+def open_mmdb(setting: str, path: Path, keys: Iterable[str], wanted: str) -> Mmdb:
+    """Open `path` for a setting and see that its records have one of `keys`; `wanted` names the kind of file it takes.
+
+    Raises DataError naming setting and file when it cannot be read, is damaged, or is of another kind.
+    """
+    where = f"{PREFIX}{setting}: {path}"
+    try:
+        reader = maxminddb.open_database(path)
+        kind = reader.metadata().database_type
+        records = [record for _, record in islice(reader, _TRIED_RECORDS)]
+    except (OSError, RuntimeError, ValueError, LookupError) as error:  # what the readers raise on damaged bytes
+        raise DataError(f"{where} cannot be read ({error}). Fetch the file again, or leave the setting out.") from error
+    expected = frozenset(keys)
+    if not any(isinstance(record, dict) and not expected.isdisjoint(record) for record in records):
+        raise DataError(
+            f"{where} is a {kind} file without {wanted} records. Name a {wanted} file, or leave the setting out."
+        )
+    return Mmdb(path, reader)

@@ -1,0 +1,198 @@
+"""Reads one request: WSGI environ → raw facts and who it is.
+
+What enters: an environ, the site's rules, the time. What leaves: a `Reading`. Must not: raise for anything that a
+visitor sends, read a clock, or keep an address anywhere but in memory.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from personalizer.config import Network, Settings
+from personalizer.model import Facts, Mode, SiteRules, Source, Value, Visitor
+from personalizer.visitor.address import Client, ClientRule
+from personalizer.visitor.company import Companies, open_companies
+from personalizer.visitor.cookie import OPT_OUT, Memory, find_cookie, read_cookie
+from personalizer.visitor.device import load_resolver, lookup_device
+from personalizer.visitor.facts import FACTS
+from personalizer.visitor.geo import Geo, open_geo
+from personalizer.visitor.keys import Keys, load_keys
+from personalizer.visitor.language import parse_language
+from personalizer.visitor.local_time import time_facts
+from personalizer.visitor.query import Touch, parse_query
+from personalizer.visitor.referrer import parse_referrer
+from personalizer.visitor.salt import Salts
+from personalizer.visitor.visit import freeze_company, remember_view, visit_facts
+
+Environ = Mapping[str, Any]
+
+_READ_HERE = ("utm", "first", "click", "referrer", "geo", "network", "company", "device", "language", "visit", "time")
+_GROUPS = {name: name.partition(".")[0] for name in FACTS}
+_NO_FACTS: Facts = {}
+_NO_TOUCH = Touch()
+_NO_ARMS: Mapping[str, str] = {}
+
+
+def _name_sources(remembered: tuple[str, ...]) -> Mapping[str, Source]:
+    """The source of every fact that is read here, known or not, when the groups `remembered` come from the cookie."""
+    sources = {name: Source(fact.origin) for name, fact in FACTS.items() if _GROUPS[name] in _READ_HERE}
+    # Companies of account lists are joined in the decision; those read here are looked up.
+    sources.update({name: Source.LOOKUP for name in sources if _GROUPS[name] == "company"})
+    return sources | {name: Source.COOKIE for name in sources if _GROUPS[name] in remembered}
+
+
+_SOURCES = {  # by what is remembered: the touch, and the company
+    (False, False): _name_sources(()),
+    (True, False): _name_sources(("utm", "click")),
+    (False, True): _name_sources(("company",)),
+    (True, True): _name_sources(("utm", "click", "company")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one request tells. `memory` is what the cookie should hold after it; None: write no cookie.
+
+    `new` says that no cookie of ours came along. `address` is for limiting rates and must never be stored.
+    `duplicated` flags that a parameter of ours came twice.
+    """
+
+    visitor: Visitor
+    memory: Memory | None
+    new: bool
+    https: bool
+    address: str
+    duplicated: bool
+
+
+class _Person(NamedTuple):
+    """Who it is. `known` is what the cookie said, `memory` what it should say next.
+
+    `company` has facts of the visit's company; `frozen` says that they come from the cookie, not from this address.
+    """
+
+    id: str
+    visit: str
+    known: Memory | None = None
+    memory: Memory | None = None
+    company: Facts = _NO_FACTS
+    frozen: bool = False
+
+
+class VisitorReader:
+    """Everything that reading a visitor takes, opened once a process. `new_id` makes 16 characters of base64url."""
+
+    def __init__(
+        self,
+        geo: Geo,
+        companies: Companies,
+        keys: Keys,
+        salts: Salts,
+        trusted_proxies: Sequence[Network] = (),
+        new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
+    ) -> None:
+        self.keys = keys
+        self._geo = geo
+        self._companies = companies
+        self._salts = salts
+        self._clients = ClientRule(trusted_proxies)
+        self._new_id = new_id
+
+    def read(self, environ: Environ, site: SiteRules, now: float, *, page_view: bool = True) -> Reading:
+        """Read a request at `now` (seconds since 1970).
+
+        `page_view` False is for beacons, conversions and forms: they neither begin nor prolong a visit, and a stranger
+        who sends one is not remembered.
+        """
+        client = self._clients.read(environ)
+        facts = self._request_facts(environ, client, site, now)
+        query = parse_query(environ.get("QUERY_STRING", ""))
+        cookie = find_cookie(environ.get("HTTP_COOKIE", ""))
+        mode = _choose_mode(environ, cookie, facts, site)
+        if mode is Mode.PERSISTENT:
+            person = self._recognize(cookie, client, facts, query.touch, now, page_view)
+        else:
+            person = self._name_for_today(environ, client, now)
+        memory = person.memory
+        touch = query.touch or (memory.last if memory else _NO_TOUCH)
+        facts.update(touch.facts)
+        facts.update(visit_facts(memory))
+        facts.update(person.company)
+        visitor = Visitor(
+            facts=facts,
+            sources=_SOURCES[query.touch is None, person.frozen],
+            id=person.id,
+            visit=person.visit,
+            unit=memory.unit if memory and not facts["device.bot"] else None,
+            mode=mode,
+            arms=memory.arms if memory else _NO_ARMS,
+            ad_ref=touch.ad_ref or None,
+            not_counted=_why_not_counted(facts, client, site),
+        )
+        return Reading(visitor, memory, person.known is None, client.https, client.address, query.duplicated)
+
+    def _request_facts(self, environ: Environ, client: Client, site: SiteRules, now: float) -> dict[str, Value]:
+        """What the address, the headers and the clock tell, before anything of a visitor is read or kept."""
+        facts = {
+            **self._geo.lookup(client.address),
+            **lookup_device(environ.get("HTTP_USER_AGENT", "")),
+            **parse_referrer(environ.get("HTTP_REFERER", ""), site.hosts),
+            **parse_language(environ.get("HTTP_ACCEPT_LANGUAGE", "")),
+        }
+        facts.update(time_facts(now, facts.get("geo.timezone"), site.timezone))
+        return facts
+
+    def _recognize(
+        self, cookie: str, client: Client, facts: Facts, touch: Touch | None, now: float, page_view: bool
+    ) -> _Person:
+        """Persistent mode: by the cookie; a page view is remembered in it, and gives a stranger an id."""
+        company = self._companies.lookup(client.address, facts)
+        known = memory = read_cookie(cookie, self.keys, now)
+        if page_view:
+            domain = str(company.get("company.domain", ""))
+            memory = remember_view(known, now, touch, facts.get("referrer.kind"), domain, self._new_id)
+        if memory is None:
+            return _Person(self._new_id(), self._new_id()[:8], company=company)
+        frozen = freeze_company(company, memory.company)
+        return _Person(memory.id, memory.visit, known, memory, frozen, frozen is not company)
+
+    def _name_for_today(self, environ: Environ, client: Client, now: float) -> _Person:
+        """Storage-free mode: an id for the day; no cookie is read or written, no company looked up."""
+        agent, host = environ.get("HTTP_USER_AGENT", ""), environ.get("HTTP_HOST", "")
+        daily = self._salts.daily_id(now, client.address, agent, host)
+        return _Person(daily.visitor, daily.visit)
+
+
+def open_visitor_reader(settings: Settings) -> VisitorReader:
+    """A reader over the files that the settings name, with the data directory's secret and salts.
+
+    Raises DataError, SettingError or StartError with what is wrong and what to do.
+    """
+    load_resolver()
+    return VisitorReader(
+        open_geo(settings),
+        open_companies(settings),
+        load_keys(settings),
+        Salts(settings.data / "salt"),
+        settings.trusted_proxies,
+    )
+
+
+def _choose_mode(environ: Environ, cookie: str, facts: Facts, site: SiteRules) -> Mode:
+    """Storage-free for whoever refused, here or by their browser's signal; else by the first rule that holds."""
+    if cookie == OPT_OUT or environ.get("HTTP_SEC_GPC") == "1" or environ.get("HTTP_DNT") == "1":
+        return Mode.STORAGE_FREE
+    for predicate, mode in site.privacy:
+        if predicate is None or predicate(facts) is True:
+            return mode
+    return Mode.STORAGE_FREE
+
+
+def _why_not_counted(facts: Facts, client: Client, site: SiteRules) -> str | None:
+    if facts["device.bot"]:
+        return "bot"
+    ip = client.ip
+    return "internal" if ip is not None and any(ip in network for network in site.internal) else None

@@ -1,0 +1,73 @@
+"""What kind of place the visitor came from.
+
+What enters: the Referer header and the site's own hosts. What leaves: `referrer.domain` and `referrer.kind`.
+Must not: raise, or believe that a host belongs to somebody because a famous name is a part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+
+from personalizer.model import Value
+
+MAX_HOST = 253
+
+_LIST = Path(__file__).parent / "data" / "referrers.txt"
+_AUTHORITY = re.compile(r"(?:https?|android-app)://([^/?#\\\s]{1,300})", re.IGNORECASE)
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9])?")
+# Endings under which a company holds its own name country by country: .com, .de, .co.uk, .com.br
+_COUNTRY_ENDING = re.compile(r"\.(?:com|[a-z]{2}|com?\.[a-z]{2})")
+
+_DIRECT: Mapping[str, Value] = {"referrer.kind": "direct"}
+_UNREADABLE: Mapping[str, Value] = {}
+
+
+def parse_referrer(header: str, hosts: tuple[str, ...]) -> Mapping[str, Value]:
+    """Facts of a Referer header: direct without one, internal for one of `hosts`, nothing when it is unreadable."""
+    if not header:
+        return _DIRECT
+    match = _AUTHORITY.match(header)
+    return _lookup(match[1], hosts) if match else _UNREADABLE
+
+
+@lru_cache(maxsize=4096)
+def _lookup(authority: str, hosts: tuple[str, ...]) -> Mapping[str, Value]:
+    host = _host(authority)
+    if not host:
+        return _UNREADABLE
+    return {"referrer.domain": host, "referrer.kind": "internal" if host in hosts else lookup_kind(host)}
+
+
+def _host(authority: str) -> str:
+    """The lower-case host of `user@host:port`, `""` when it is none."""
+    host = authority.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
+    return host if len(host) <= MAX_HOST and _HOST.fullmatch(host) and ".." not in host else ""
+
+
+def lookup_kind(host: str) -> str:
+    """The kind of the longest listed host that `host` is, or is below; `referral` when none is listed."""
+    kinds = _kinds()
+    labels = host.split(".")
+    for start in range(len(labels)):
+        rest = ".".join(labels[start:])
+        kind = kinds.get(rest) or kinds.get(_any_country(rest))
+        if kind:
+            return kind
+    return "referral"
+
+
+def _any_country(host: str) -> str:
+    """`google.co.th` as the list writes it, `google.*`; `""` when what follows a name is no country's ending."""
+    for dot in (at for at, char in enumerate(host) if char == "."):
+        if _COUNTRY_ENDING.fullmatch(host, dot):
+            return f"{host[:dot]}.*"
+    return ""
+
+
+@cache
+def _kinds() -> Mapping[str, str]:
+    lines = (line.split() for line in _LIST.read_text("utf-8").splitlines())
+    return {words[1]: words[0] for words in lines if words and not words[0].startswith("#")}

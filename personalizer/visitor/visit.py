@@ -1,0 +1,82 @@
+"""The rules of visits and touches: when a visit begins, what stays fixed in it, and which link gets the credit.
+
+What enters: what the cookie held and what this view shows. What leaves: what the cookie will hold, and `visit.*` facts.
+Must not: read a request, a clock or a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from personalizer.model import Value
+from personalizer.visitor.cookie import Memory
+from personalizer.visitor.query import Touch
+
+VISIT_GAP = 30 * 60  # seconds without a view after which the next one begins a new visit
+
+_NEW_VISITOR: Mapping[str, Value] = {"visit.count": 1, "visit.pages": (), "visit.goals": ()}
+
+_DAY = 86_400
+_CLEARING = frozenset({"search", "social", "email", "ads", "referral"})
+_FIRST_FACTS = ("first.source", "first.medium", "first.campaign")
+
+
+def remember_view(
+    memory: Memory | None,
+    now: float,
+    touch: Touch | None,
+    referrer_kind: object,
+    company: str,
+    new_id: Callable[[], str],
+) -> Memory:
+    """The memory after a view at `now`: of a new visitor when there was none, with a new visit when it begins one.
+
+    A visit begins with the first view and with every view 30 minutes or more after the last one. `company` (a domain or
+    `""`) and the unit are fixed then. The last touch is the last link that said where it came from, with UTM
+    values, `pz=` or a click id: it stays through later visits that came directly, and goes when a visit begins from
+    another site without such a link. The first touch is the first one with UTM values and stays for good.
+    """
+    seconds = int(now)
+    if memory is None:
+        id_ = new_id()
+        memory = Memory(
+            id_, first_seen=seconds, last_seen=seconds, visits=1, visit=new_id()[:8], unit=id_, company=company
+        )
+    elif now - memory.last_seen >= VISIT_GAP:
+        memory = memory._replace(
+            visits=memory.visits + 1,
+            visit=new_id()[:8],
+            unit=memory.id,
+            company=company,
+            away=(seconds - memory.last_seen) // _DAY,
+            last=Touch() if referrer_kind in _CLEARING else memory.last,
+        )
+    first = memory.first if touch is None or any(memory.first) else (touch.source, touch.medium, touch.campaign)
+    return memory._replace(last_seen=max(seconds, memory.last_seen), last=touch or memory.last, first=first)
+
+
+def visit_facts(memory: Memory | None) -> Mapping[str, Value]:
+    """`visit.*` and `first.*` facts of a memory; without one those of a new visitor, which are known and empty."""
+    if memory is None:
+        return _NEW_VISITOR
+    facts: dict[str, Value] = {"visit.count": memory.visits, "visit.pages": memory.pages, "visit.goals": memory.goals}
+    if memory.away is not None:
+        facts["visit.days_since_last"] = memory.away
+    if memory.persona:
+        facts["visit.persona"] = memory.persona
+    if memory.icp:
+        facts["visit.icp"] = memory.icp
+    for name, value in zip(_FIRST_FACTS, memory.first, strict=True):
+        if value:
+            facts[name] = value
+    return facts
+
+
+def freeze_company(found: Mapping[str, Value], frozen: str) -> Mapping[str, Value]:
+    """`company.*` facts within a visit: what the address tells, if it is still the visit's company.
+
+    From another address only the frozen domain is known, and nothing when the visit began without a company.
+    """
+    if found.get("company.domain", "") == frozen:
+        return found
+    return {"company.domain": frozen} if frozen else {}

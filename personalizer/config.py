@@ -154,15 +154,30 @@ class Settings:
             if setting.sample and _within(getattr(self, setting.name.lower()), folder)
         )
 
+    def as_environment(self) -> dict[str, str]:
+        """The settings as environment variables, so that a process we start has the same ones."""
+        return {setting.variable: _as_text(getattr(self, setting.name.lower())) for setting in SETTINGS}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(part.decode() if isinstance(part, bytes) else str(part) for part in value)
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return "" if value is None else str(value)
+
 
 def _within(path: Path | None, folder: Path) -> bool:
     return path is not None and path.resolve().parent == folder
 
 
 def load_settings(
-    overrides: Mapping[str, str | None] | None = None, environ: Mapping[str, str] | None = None
+    overrides: Mapping[str, str | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    saved: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Settings from `overrides` (lower-case names; None means not given), else the environment, else the defaults.
+    """Settings from `overrides` (lower-case names; None means not given), else the environment, else what a server
+    saved, else the defaults.
 
     Raises SettingError naming the variable, the value and what to write instead.
     """
@@ -172,10 +187,11 @@ def load_settings(
         known = ", ".join(setting.variable for setting in SETTINGS)
         raise SettingError(f"{sorted(unknown)[0]}: there is no such setting. The settings are {known}.")
     given = overrides or {}
+    written = {**(saved or {}), **environ}
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         override = given.get(setting.name.lower())
-        text = override if override is not None else environ.get(setting.variable, setting.default)
+        text = override if override is not None else written.get(setting.variable, setting.default)
         if setting.sample and text == SAMPLE:
             text = str(shipped(setting.sample))
         try:
@@ -184,3 +200,23 @@ def load_settings(
             raise SettingError(f"{setting.variable}={text!r}: {error}.") from error
     values["lake"] = values["lake"] or values["data"] / "lake"
     return Settings(**values)
+
+
+SAVED = "server.env"
+
+
+def save_settings(settings: Settings) -> None:
+    """Keep a server's settings, but for its keys, in its data directory: `explain` and `report` then see as it does."""
+    lines = [f"{name}={value}\n" for name, value in settings.as_environment().items() if name != f"{PREFIX}SECRET_KEY"]
+    draft = settings.data / f".{SAVED}"
+    draft.write_text("".join(lines))
+    draft.replace(settings.data / SAVED)
+
+
+def read_saved(data: Path) -> dict[str, str]:
+    """The settings of the last server on this data directory; none if there was none."""
+    try:
+        lines = (data / SAVED).read_text().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line)

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -30,7 +30,7 @@ from granian.http import HTTP1Settings
 from granian.server.mt import MTServer
 
 from personalizer.app import create_edge_app
-from personalizer.config import SETTINGS, Settings
+from personalizer.config import Settings, save_settings
 from personalizer.content.compile import Content, apply_counters, deals_of, load_content
 from personalizer.content.counters import raise_counters, read_counters, write_counters
 from personalizer.edge.state import open_edge
@@ -77,6 +77,7 @@ class Supervisor:
         self.settings = replace(self.settings, port=probe_port(self.settings.host, self.settings.port))
         content = self._load()
         reader = open_visitor_reader(self.settings)
+        save_settings(self.settings)
         for number in range(self.settings.workers):
             self._children.append(_Child(lambda: self._fork_worker(content, reader), f"edge worker {number + 1}"))
         if self._collector:
@@ -130,7 +131,7 @@ class Supervisor:
         parent = os.getpid()
         process = subprocess.Popen(
             [sys.executable, "-m", "personalizer", "collect"],
-            env={**os.environ, **environment_of(self.settings)},
+            env={**os.environ, **self.settings.as_environment()},
             preexec_fn=lambda: die_with_parent(parent),  # this process has one thread, so a hook is safe
             stdin=subprocess.DEVNULL,
         )
@@ -285,17 +286,6 @@ def answers(host: str, port: int) -> bool:
     finally:
         connection.close()
     return True
-
-
-def environment_of(settings: Settings) -> Mapping[str, str]:
-    """The settings as environment variables, so that a process we start has the same ones."""
-    variables = {}
-    for setting in SETTINGS:
-        value = getattr(settings, setting.name.lower())
-        if isinstance(value, tuple):
-            value = ",".join(part.decode() if isinstance(part, bytes) else str(part) for part in value)
-        variables[setting.variable] = "" if value is None else str(value)
-    return variables
 
 
 def _signal(pid: int, number: int) -> None:

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 from werkzeug.test import EnvironBuilder
 
-from personalizer.cli.options import read_settings, workspace_and_data
+from personalizer.cli.options import read_settings_of_server, workspace_and_data
 from personalizer.config import Settings
 from personalizer.content.compile import apply_counters, load_content
 from personalizer.content.counters import read_counters
@@ -115,7 +115,7 @@ def explain(
       personalizer explain 'http://127.0.0.1:8080/payroll?pz=q4-cfo.cfo.roi'
       personalizer explain /payroll --ip 198.51.100.7 --header 'Accept-Language=de'
     """
-    settings = read_settings(workspace=workspace, data=data)
+    settings = read_settings_of_server(workspace=workspace, data=data)
     registry, reader = load_explainer(settings)
     environ = build_environ(url, ip, user_agent, _read_headers(headers), cookie)
     explanation = explain_request(registry, reader, environ, _read_time(at).timestamp())

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from personalizer.config import SETTINGS, Settings, load_settings
+from personalizer.config import SETTINGS, Settings, load_settings, read_saved
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,3 +33,8 @@ def workspace_and_data(command: F) -> F:
 def read_settings(**overrides: str | None) -> Settings:
     """The settings, with what the command line gave in front."""
     return load_settings(overrides)
+
+
+def read_settings_of_server(**overrides: str | None) -> Settings:
+    """The same, but what nothing else says is as the last server on the data directory had it."""
+    return load_settings(overrides, saved=read_saved(load_settings(overrides).data))

@@ -6,6 +6,7 @@ What enters: options. What leaves: running processes and three links to try. Mus
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -89,9 +90,10 @@ def _demo_links(supervisor: Supervisor) -> list[str]:
     if not shown:
         return []
     lines = ["", "Links to click, as ads would send visitors:"]
-    where = f" --workspace {shlex.quote(str(settings.workspace))} --data {shlex.quote(str(settings.data))}"
+    command = "personalizer" if shutil.which("personalizer") else shlex.quote(sys.argv[0])
+    where = f"{command} explain --data {shlex.quote(str(settings.data))}"
     for persona, url in shown.items():
-        lines += [f"  {persona:<16} {url}", f"  {'why?':<16} personalizer explain{where} {shlex.quote(url)}"]
+        lines += [f"  {persona:<16} {url}", f"  {'why?':<16} {where} {shlex.quote(url)}"]
     return lines
 
 

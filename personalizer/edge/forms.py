@@ -6,30 +6,24 @@ Must not: let personal data into an event, a log or a fact; it goes to the leads
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
-import unicodedata
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
-
-import orjson
 
 from personalizer.content import models
 from personalizer.content.pages import THANKS, FormState
 from personalizer.decision.decide import ORIGINAL, decide
 from personalizer.edge.limits import MAX_FORM, TooLarge, read_body, refuse_size
-from personalizer.edge.record import micros, record_conversion, record_refusal
+from personalizer.edge.record import record_conversion, record_refusal
 from personalizer.edge.respond import HTML, NO_STORE, SECURITY, Response, problem
 from personalizer.edge.signals import goal_cookie, known_visitor
 from personalizer.edge.state import Edge, Environ
 from personalizer.errors import JournalRefused
+from personalizer.leads.form import check_answers, make_lead
 from personalizer.visitor.keys import make_decision_token, read_decision_token
 from personalizer.visitor.read import Reading
 
 HONEYPOT = "pz_hp"
-_EMAIL = re.compile(r"^[^@\s<>\"(),:;\\]{1,64}@[^@\s<>\"(),:;\\]+\.[^@\s<>\"(),:;\\.]{2,}$")
-_PHONE = re.compile(r"^[+0-9][0-9 ()./-]{4,30}$")
 
 
 def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response:
@@ -53,8 +47,7 @@ def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response
         form = edge.content.renderings.forms.get((shown, slot))
     if form is None:
         return problem(404, "no-form", "There is no such form.")
-    answers = {field.name: _clean(typed.get(field.name, ""), field) for field in form.fields}
-    errors = {field.name: error for field in form.fields if (error := _check(field, answers[field.name]))}
+    answers, errors = check_answers(form, typed)
     if errors:
         return _show_again(edge, reading, page, shown, typed.get("d", ""), FormState(answers, errors))
     try:
@@ -94,19 +87,8 @@ def _accept(
         return thanks
     decision_id = read_decision_token(typed.get("d", ""), edge.keys)
     visitor = decision_id.partition(".")[0] if decision_id else known_visitor(reading)
-    lead_id = secrets.token_urlsafe(12)
-    edge.leads.append(
-        {
-            "lead_id": lead_id,
-            "ts": micros(now),
-            "visitor": visitor,
-            "page": page,
-            "form": slot,
-            "fields": orjson.dumps(answers).decode(),
-            "consent_text": form.consent,
-        },
-        durable=True,
-    )
+    lead = make_lead(page, slot, form, answers, visitor, now)
+    edge.leads.append(lead, durable=True)
     goal = form.goal or "lead"
     event = record_conversion(
         goal,
@@ -114,7 +96,7 @@ def _accept(
         decision_id,
         now,
         kind="lead",
-        lead_id=lead_id,
+        lead_id=lead["lead_id"],
         page=page,
         not_counted=reading.visitor.not_counted,
     )
@@ -147,29 +129,3 @@ def _read_fields(environ: Environ) -> dict[str, str]:
     except ValueError:  # more than 100 fields: no form of ours
         return {}
     return fields
-
-
-def _clean(value: str, field: models.FormField) -> str:
-    """What was typed, without control characters and within the field's length; several lines only in a textarea."""
-    keep = "\n" if field.type == "textarea" else ""
-    text = value.replace("\r\n", "\n")
-    kept = "".join(c for c in text if c in keep or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-    return kept.strip()[: field.max + 1]
-
-
-def _check(field: models.FormField, answer: str) -> str | None:
-    """What is wrong with an answer, in words for the visitor."""
-    label = field.label or field.name
-    if not answer:
-        return f"{label} is missing." if field.required else None
-    if len(answer) > field.max:
-        return f"{label} may have {field.max} characters at most."
-    if field.type == "email" and not _EMAIL.match(answer):
-        return "This is not an e-mail address. It looks like name@company.com."
-    if field.type == "tel" and not _PHONE.match(answer):
-        return "This is not a phone number. It looks like +49 30 123456."
-    if field.type == "number" and not re.fullmatch(r"-?\d{1,12}([.,]\d{1,6})?", answer):
-        return f"{label} should be a number."
-    if field.type == "select" and answer not in field.options:
-        return f"Choose one of the answers for {label}."
-    return None

@@ -66,7 +66,7 @@ class Collector:
         read = {file: records for file in waiting if (records := self._read(file, share))}
         batches, mistakes = _fit(name, read)
         try:
-            rows = table.append(batches)
+            rows = table.append(batches) if batches else 0
         except DataError:
             self._positions.clear()  # the lake is not what we remember: begin again from its marks
             raise

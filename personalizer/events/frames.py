@@ -58,13 +58,13 @@ def _plain(value: object) -> object:
 
 
 def encode_frame(ordinal: int, identity: str, row: bytes) -> bytes:
-    """One frame. `identity` is JSON members with a comma after each; `row` is of `encode_row`. ValueError if too long."""
+    """One frame. `identity`: JSON members, each with its comma; `row`: from `encode_row`. ValueError if too long."""
     payload = f'{{"ordinal":{ordinal},{identity}'.encode() + row[1:]
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"the row takes {len(payload)} bytes, more than {MAX_PAYLOAD}")
+    length = _U32.pack(len(payload))
     # The checksum covers the length too: a run of zeros, as a power cut leaves it, is then no valid frame.
-    body = _U32.pack(len(payload)) + payload
-    return _U32.pack(crc32(body)) + body
+    return _U32.pack(crc32(payload, crc32(length))) + length + payload
 
 
 def read_records(path: Path, after_ordinal: int = 0, offset: int = 0) -> Iterator[Record]:

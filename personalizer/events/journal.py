@@ -123,7 +123,7 @@ class Journal:
         sync_every: float = 0.05,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the first free number under `data`. Raises StartError when the directory cannot be written."""
+        """Take the first free number under `data`. Raises StartError when it cannot be written, DataError as `read_node`."""
         try:
             _make_node(data)
             self._folder, self._lock = _take_number(data / "journal" / table)
@@ -153,9 +153,10 @@ class Journal:
         self._syncer.start()
 
     def append(self, row: Mapping[str, Any], *, durable: bool = False) -> str:
-        """Write a row and return its event id; `writer`, `generation`, `ordinal` and `event_id` are the journal's to add.
+        """Write a row and return its event id.
 
-        `row` is column → value: times in µs since 1970, Range or a number for a RANGE; nulls may be left out.
+        `row` is column → value: times in µs since 1970, Range or a number for a RANGE; nulls may be left out, and
+        `writer`, `generation`, `ordinal` and `event_id` must be: the journal adds them.
         `durable` waits until the disk has it. Raises JournalRefused when it could not be written; nothing of it is
         kept then, and the next append may succeed.
         """

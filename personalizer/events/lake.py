@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 
     @property
     def last(self) -> int:
-        return self.first + self.rows.num_rows - 1
+        return self.first + len(self.rows) - 1
 
 
 class LakeTable:
@@ -61,27 +61,15 @@ class LakeTable:
         self._vacuumed = -VACUUM_EVERY
 
     def append(self, batches: Sequence[Batch]) -> int:
-        """Commit the rows beyond the marks, with the new marks; returns how many. Raises OSError, DeltaError or DataError."""
+        """Commit the rows beyond the marks, and return how many. Raises OSError, DeltaError or DataError."""
         for _ in range(ATTEMPTS):
-            table = self._open()
-            fresh = [batch for batch in (_beyond_mark(table, batch) for batch in batches) if batch.rows]
-            if not fresh:
-                return 0
-            rows = pa.concat_tables([batch.rows for batch in fresh])
-            marks = [Transaction(batch.source, batch.last) for batch in fresh]
             try:
-                write_deltalake(
-                    table,
-                    rows,
-                    mode="append",
-                    schema_mode="merge",  # a newer version's columns are added, an older one's rows still fit
-                    commit_properties=CommitProperties(app_transactions=marks),
-                )
+                rows = self._commit(self._open(), batches)
             except CommitFailedError as error:
                 log.debug("%s: another collector was faster (%s)", self._path, error)
-                continue
-            self._commits += 1
-            return rows.num_rows
+            else:
+                self._commits += 1
+                return rows
         raise DataError(f"{self._path}: other collectors commit all the time; run one collector for a lake.")
 
     def tend(self) -> None:
@@ -94,13 +82,33 @@ class LakeTable:
                 self._commits = 0
                 self._open().optimize.compact()
 
+    def _commit(self, table: DeltaTable, batches: Sequence[Batch]) -> int:
+        fresh = [batch for batch in (_beyond_mark(table, batch) for batch in batches) if len(batch.rows)]
+        if not fresh:
+            return 0
+        marks = [Transaction(batch.source, batch.last) for batch in fresh]
+        write_deltalake(
+            table,
+            pa.concat_tables([batch.rows for batch in fresh]),
+            mode="append",
+            schema_mode="merge",  # a newer version's columns are added, an older one's rows still fit
+            commit_properties=CommitProperties(app_transactions=marks),
+        )
+        return sum(len(batch.rows) for batch in fresh)
+
     def _open(self) -> DeltaTable:
         table = open_table(self._path)
-        if table is not None:
-            return table
-        return DeltaTable.create(
-            self._path, SCHEMAS[self._name], mode="ignore", partition_by=["day"], configuration=_CONFIGURATION
-        )
+        if table is None:
+            DeltaTable.create(
+                self._path,
+                SCHEMAS[self._name],
+                mode="ignore",
+                partition_by=["day"],
+                configuration=_CONFIGURATION,
+                commit_properties=CommitProperties(max_commit_retries=0),  # else two collectors create it twice
+            )
+            table = DeltaTable(self._path)
+        return table
 
 
 def open_table(path: Path) -> DeltaTable | None:
@@ -115,7 +123,7 @@ def _beyond_mark(table: DeltaTable, batch: Batch) -> Batch:
     mark = table.transaction_version(batch.source) or 0
     if mark < batch.first - 1:
         raise DataError(f"{table.table_uri}: rows of {batch.source} after {mark} are missing; they are read again.")
-    known = min(mark - batch.first + 1, batch.rows.num_rows)
+    known = min(mark - batch.first + 1, len(batch.rows))
     return Batch(batch.source, batch.first + known, batch.rows.slice(known))
 
 

@@ -51,7 +51,11 @@ class Lens:
 
     def unmatured(self, row: Row) -> bool:
         """Whether the window is still open for some who were first seen on this row's day."""
-        end = dt.datetime.combine(row.day, dt.time(), dt.UTC) + _DAY + dt.timedelta(seconds=self.window(self.goal_of(row)))
+        end = (
+            dt.datetime.combine(row.day, dt.time(), dt.UTC)
+            + _DAY
+            + dt.timedelta(seconds=self.window(self.goal_of(row)))
+        )
         return end > self.as_of
 
     def rate(self, converters: int, units: int) -> Rate:
@@ -99,7 +103,15 @@ def _compare(rows: Sequence[Row], lens: Lens) -> Comparison:
         multiple=sum(row.units for row in rows if row.multiple),
         unmatured=unmatured,
         srm=srm,
-        verdict=say_verdict(first.contest, arms, differences, srm, unmatured, lens.confidence),
+        verdict=say_verdict(
+            first.contest,
+            arms,
+            differences,
+            srm,
+            unmatured=unmatured,
+            epochs=len({row.weight_epoch for row in single}),
+            confidence=lens.confidence,
+        ),
         segments=_segments(single, names, goal, lens) if lens.segmented else (),
     )
 
@@ -178,20 +190,23 @@ def _test_shares(rows: Sequence[Row], registry: Registry) -> Srm:
 
 
 def _test_arms(rows: Sequence[Row], registry: Registry) -> Srm:
-    """Units dealt in the current weight epoch against its weights. Who came with an arm in the cookie was dealt before."""
+    """Units dealt in the current weight epoch against its weights. Whose cookie brought the arm was dealt before."""
     experiment = registry.experiments.get(rows[0].experiment or "")
     if experiment is None or experiment.phase != rows[0].phase:
         return _untested("the weights of this phase are not in the workspace any more")
     now = [row for row in rows if row.weight_epoch == experiment.weight_epoch]
     earlier = sum(row.units for row in rows) - sum(row.fresh for row in now)
-    note = f"{earlier:,} units dealt under earlier weights or before this report's time are not tested" if earlier else ""
+    note = (
+        f"{earlier:,} units dealt under earlier weights or before this report's time are not tested" if earlier else ""
+    )
     shares = dict(zip(experiment.arms, experiment.weights, strict=True))
     return _tested(now, lambda row: row.fresh, shares, note)
 
 
 def _test_holdout(rows: Sequence[Row], registry: Registry) -> Srm:
     page = registry.pages.get(rows[0].page)
-    shares = {page.rows[row.row].holdout if page and row.row in page.rows else None for row in rows}
+    known = page.rows if page else {}
+    shares = {known[row.row].holdout if row.row in known else None for row in rows if row.row}
     if len(shares) > 1:
         return _untested("the rows have different holdouts; each is tested by itself")
     (share,) = shares

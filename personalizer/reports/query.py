@@ -52,8 +52,8 @@ class Row(NamedTuple):
     """One group of units: those of a contest with the same arm, segment, exposure day and weight epoch.
 
     `goal` None carries the units and views, `fresh` of them dealt at that view rather than by their cookie; one row
-    more a goal carries what they did: n converters, their conversions, Σy and Σy² over units. `multiple` units were seen
-    in two arms; nothing they did is counted. `values` are those of the scope's dimensions, in words.
+    more a goal carries what they did: n converters, their conversions, Σy and Σy² over units. `multiple` units were
+    seen in two arms; nothing they did is counted. `values` are those of the scope's dimensions, in words.
     """
 
     contest: str
@@ -173,7 +173,11 @@ done AS (  -- with the goal's rules, as far as the report's time can reach; mone
         s.event_id, s.ts, s.writer, s.generation, s.ordinal, s.not_counted, s.conversion_id, s.person, s.copy,
         coalesce(s.reached, '(none)') AS goal, g.span, g.once,
         s.value IS NOT NULL AND s.currency <> $currency AS other_money,
-        CASE WHEN s.value IS NULL THEN coalesce(g.worth, 0) WHEN s.currency <> $currency THEN 0 ELSE s.value END AS worth
+        CASE
+            WHEN s.value IS NULL THEN coalesce(g.worth, 0)
+            WHEN s.currency <> $currency THEN 0
+            ELSE s.value
+        END AS worth
     FROM goals_sent s LEFT JOIN goals g ON g.goal = s.reached
     WHERE s.ts >= $since AND s.ts < $until + coalesce(g.span, INTERVAL 0 SECOND)
 ),
@@ -306,4 +310,4 @@ def _parameters(scope: Scope) -> dict[str, Any]:
 def _row(by: tuple[Dimension, ...], *columns: Any) -> Row:
     *group, by_1, by_2 = columns[:13]
     values = tuple(say_value(dimension, value) for dimension, value in zip(by, (by_1, by_2), strict=False))
-    return Row(*group, *columns[13:], values)
+    return Row._make((*group, *columns[13:], values))

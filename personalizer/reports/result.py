@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+Finding = Literal["better", "worse", "no difference shown", "not enough data"]
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -28,8 +30,9 @@ class Stage:
 class Waterfall:
     """From what was received to what was analysed. Each stage's `left` is the one before it minus its `dropped`.
 
-    `views`: received, refused, not_counted, unconfirmed, repeat; for one experiment also outside (it) and multiple (seen
-    in two of its arms). What the last leaves are the analysed units, `unmatured` of them inside their goal's window.
+    `views`: received, refused, not_counted, unconfirmed, repeat; for one experiment also outside (it) and multiple
+    (seen in two of its arms). What the last leaves are the analysed units, `unmatured` of them inside their goal's
+    window, as the whole of a day: the window must have passed for all that were first seen on it.
     `conversions`, by goal: received, not_counted, unknown_goal, duplicate, orphan, repeat; the last leaves the counted.
     A person who sees two pages is a unit of both; a conversion counts here once, also if it counts on both.
     """
@@ -80,7 +83,7 @@ class Difference:
     lift: float | None
     lift_low: float | None
     lift_high: float | None
-    finding: Literal["better", "worse", "no difference shown", "not enough data"]
+    finding: Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,11 @@ What enters: a comparison's figures. What leaves: sentences. Must not: claim mor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from personalizer.reports.result import Arm, Difference, Srm
+from personalizer.reports.result import Arm, Difference, Finding, Srm
 
-ENOUGH_CONVERTERS = 25  # in each arm; with fewer, one more or less moves the rate by a tenth and more
+ENOUGH_CONVERTERS = 25  # on each side: below it a rate's interval is as wide as most effects that one hopes for
 ENOUGH_UNITS = 100
-
-Finding = Literal["better", "worse", "no difference shown", "not enough data"]
 
 SRM_CAUSES = (
     "Usual causes: one version breaks or delays the beacon, so its visitors stay unconfirmed; traffic was sent to one "
@@ -44,13 +41,19 @@ def judge(arm: Arm, base: Arm, low: float, high: float) -> Finding:
 
 
 def say_verdict(
-    contest: str, arms: Sequence[Arm], differences: Sequence[Difference], srm: Srm, unmatured: int, confidence: float
+    contest: str,
+    arms: Sequence[Arm],
+    differences: Sequence[Difference],
+    srm: Srm,
+    *,
+    unmatured: int,
+    epochs: int,
+    confidence: float,
 ) -> tuple[str, ...]:
     """The sentences of one comparison. A failing SRM hides the verdict: the arms are not alike, whatever they show."""
     if srm.failed:
         return (_say_mismatch(srm), SRM_CAUSES)
-    sure = f"{confidence:.4g}".removeprefix("0.")
-    level = f"{100 * confidence:.4g} %" if sure else ""
+    level = f"{100 * confidence:.4g} %"
     said: list[str] = []
     if not differences:
         said.append("No verdict: there are no visitors to compare yet on " + " and ".join(_empty(arms)) + ".")
@@ -59,17 +62,24 @@ def say_verdict(
     if any(difference.finding != "not enough data" for difference in differences):
         said.append(PEEKING)
     if len(differences) > 1:
-        said.append("Each arm is compared with the baseline alone: with several arms, one looks different by chance more often.")
+        said.append(
+            "Each arm is compared with the baseline alone; the more arms, the more often one looks different by chance."
+        )
+    if epochs > 1:
+        said.append(
+            "The weights changed while it ran. Visitors of before and after are pooled, which misleads where "
+            "conversion changed with time as well; `--since` the last change compares like with like."
+        )
     if unmatured:
         said.append(
-            f"Still unknown: the goal's window is still open for {unmatured:,} of {sum(a.units for a in arms):,} visitors; "
-            "their conversions may still come."
+            f"Still unknown: the goal's window is open for {unmatured:,} of {sum(a.units for a in arms):,} visitors, "
+            "whose conversions may still come."
         )
     return tuple(said)
 
 
 def percent(share: float, signed: bool = False) -> str:
-    """0.1234 as 12.3 %, with three figures below 1 %."""
+    """0.1234 as 12.3 %; below 1 % with two decimals."""
     value = 100 * share
     digits = 1 if abs(value) >= 1 or value == 0 else 2
     return f"{value:{'+' if signed else ''}.{digits}f} %"
@@ -94,7 +104,7 @@ def _say_difference(contest: str, arms: Sequence[Arm], difference: Difference, l
         return [
             f"No difference shown between `{arm.arm}` and `{base.arm}`: {rates}. The true difference may lie anywhere "
             f"{interval}.",
-            "What to do: leave it running, or decide by something else; a smaller difference than that cannot be seen yet.",
+            "What to do: leave it running, or decide by something else; smaller differences cannot be seen yet.",
         ]
     lift = (
         f", a lift of {percent(difference.lift, signed=True)} "
@@ -103,7 +113,10 @@ def _say_difference(contest: str, arms: Sequence[Arm], difference: Difference, l
         else ""
     )
     action = _ACTIONS[contest, difference.finding].format(arm=arm.arm, baseline=base.arm)
-    return [f"`{arm.arm}` does {difference.finding} than `{base.arm}`: {rates}{lift}; the difference lies {interval}.", action]
+    return [
+        f"`{arm.arm}` does {difference.finding} than `{base.arm}`: {rates}{lift}; the difference lies {interval}.",
+        action,
+    ]
 
 
 def _say_mismatch(srm: Srm) -> str:

@@ -7,13 +7,14 @@ anything but text, or look at more than `MAX_PARAMETERS` parameters.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 import werkzeug.urls  # noqa: F401  (registers the error handler named below)
 
-from personalizer.model import Value
+from personalizer.model import Facts, Value
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import CLICK_KINDS
 
@@ -28,8 +29,7 @@ _CLICK_KINDS = frozenset(CLICK_KINDS)
 _KNOWN = _CLICK_KINDS | {*UTM_NAMES, AD_REF}
 _AD_REF = re.compile(r"[a-z0-9_.-]{1,200}")
 _ERRORS = "werkzeug.url_quote"  # bytes that are not UTF-8 stay percent-encoded, as in Flask's `request.args`
-_BLANKS = ("",) * len(UTM_NAMES)
-_CACHED_LENGTH = 1000  # characters of the whole query
+_CACHED_LENGTH = 500  # characters
 
 
 class Touch(NamedTuple):
@@ -52,20 +52,23 @@ class Touch(NamedTuple):
 
 
 class Query(NamedTuple):
-    """A read query string. `touch` is None when it has none of our parameters.
+    """A read query string. `touch` is None when it has none of our parameters; `facts` are the touch's.
 
     `duplicated` flags that one of them came twice; the first one counts.
     """
 
     touch: Touch | None
+    facts: Facts
     duplicated: bool
-
-
-_NOTHING = Query(None, duplicated=False)
 
 
 def parse_query(raw: str) -> Query:
     """Read a raw query string, bytes as Latin-1 characters as WSGI gives them; any text is answered."""
+    # Links repeat; where click ids make each its own, the values do. Long ones are rare and must not fill the memory.
+    return _parse_cached(raw) if len(raw) <= _CACHED_LENGTH else _parse(raw, _read_value)
+
+
+def _parse(raw: str, read_value: Callable[[str], str]) -> Query:
     if not raw.isascii():
         raw = _from_wsgi(raw)
     found: dict[str, str] = {}
@@ -77,20 +80,21 @@ def parse_query(raw: str) -> Query:
         if name in _KNOWN:
             duplicated = duplicated or name in found
             found.setdefault(name, value)
-    if not found:
-        return _NOTHING
-    # A campaign's values repeat from view to view. A long query is rare, and would let a stranger fill the cache.
-    read_value = _read_cached if len(raw) <= _CACHED_LENGTH else _read_value
-    utm = map(read_value, map(found.get, UTM_NAMES, _BLANKS))
-    touch = Touch(*utm, *_read_click(found), _read_ad_ref(found))
-    return Query(touch if any(touch) else None, duplicated)
+    utm = [read_value(found[name]) if name in found else "" for name in UTM_NAMES]
+    touch = Touch._make((*utm, *_read_click(found), _read_ad_ref(found)))
+    return Query(touch if any(touch) else None, touch.facts, duplicated)
+
+
+@lru_cache(maxsize=2048)
+def _parse_cached(raw: str) -> Query:
+    return _parse(raw, _read_value_cached)
 
 
 def _read_value(raw: str) -> str:
     return clean_text(unquote_plus(raw, errors=_ERRORS))
 
 
-_read_cached = lru_cache(maxsize=8192)(_read_value)
+_read_value_cached = lru_cache(maxsize=4096)(_read_value)
 
 
 def _read_ad_ref(found: dict[str, str]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from personalizer.config import Network, Settings
@@ -52,8 +51,7 @@ _SOURCES = {  # by what is remembered: the touch, and the company
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What one request tells. `memory` is what the cookie should hold after it; None: write no cookie.
 
     `new` says that no cookie of ours came along. `address` is for limiting rates and must never be stored.
@@ -66,20 +64,6 @@ class Reading:
     https: bool
     address: str
     duplicated: bool
-
-
-class _Person(NamedTuple):
-    """Who it is. `known` is what the cookie said, `memory` what it should say next.
-
-    `company` has facts of the visit's company; `frozen` says that they come from the cookie, not from this address.
-    """
-
-    id: str
-    visit: str
-    known: Memory | None = None
-    memory: Memory | None = None
-    company: Facts = _NO_FACTS
-    frozen: bool = False
 
 
 class VisitorReader:
@@ -112,28 +96,14 @@ class VisitorReader:
         query = parse_query(environ.get("QUERY_STRING", ""))
         cookie = find_cookie(environ.get("HTTP_COOKIE", ""))
         mode = _choose_mode(environ, cookie, facts, site)
+        known = frozen = False
         if mode is Mode.PERSISTENT:
-            person = self._recognize(cookie, client, facts, query.touch, now, page_view)
-        else:
-            person = self._name_for_today(environ, client, now)
-        memory = person.memory
-        touch = query.touch or (memory.last if memory else _NO_TOUCH)
-        facts.update(touch.facts)
-        facts.update(visit_facts(memory))
-        facts.update(person.company)
-        visitor = Visitor(
-            facts=facts,
-            sources=_SOURCES[query.touch is None, person.frozen],
-            id=person.id,
-            visit=person.visit,
-            unit=memory.unit if memory and not facts["device.bot"] else None,
-            mode=mode,
-            arms=memory.arms if memory else _NO_ARMS,
-            ad_ref=touch.ad_ref or None,
-            not_counted=_why_not_counted(facts, client, site),
-        )
-        return Reading(visitor, memory, person.known is None, client.https, client.address, query.duplicated)
-
+            memory = read_cookie(cookie, self.keys, now)
+            known = memory is not None
+            company = self._companies.lookup(client.address, facts)
+            if page_view:
+                memory = self._remember(memory, now, query.touch, facts, company)
+            ...
     def _request_facts(self, environ: Environ, client: Client, site: SiteRules, now: float) -> dict[str, Value]:
         """What the address, the headers and the clock tell, before anything of a visitor is read or kept."""
         facts = {

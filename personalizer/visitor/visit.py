@@ -21,38 +21,37 @@ _CLEARING = frozenset({"search", "social", "email", "ads", "referral"})
 _FIRST_FACTS = ("first.source", "first.medium", "first.campaign")
 
 
-def remember_view(
-    memory: Memory | None,
-    now: float,
-    touch: Touch | None,
-    referrer_kind: object,
-    company: str,
-    new_id: Callable[[], str],
-) -> Memory:
-    """The memory after a view at `now`: of a new visitor when there was none, with a new visit when it begins one.
+def begin_memory(now: float, company: str, new_id: Callable[[], str]) -> Memory:
+    """The memory of a new visitor whose first visit begins at `now`."""
+    id_, seconds = new_id(), int(now)
+    return Memory(id_, first_seen=seconds, last_seen=seconds, visits=1, visit=new_id()[:8], unit=id_, company=company)
 
-    A visit begins with the first view and with every view 30 minutes or more after the last one. `company` (a domain or
-    `""`) and the unit are fixed then. The last touch is the last link that said where it came from, with UTM
-    values, `pz=` or a click id: it stays through later visits that came directly, and goes when a visit begins from
-    another site without such a link. The first touch is the first one with UTM values and stays for good.
+
+def remember_view(
+    memory: Memory, now: float, touch: Touch | None, referrer_kind: object, company: str, new_id: Callable[[], str]
+) -> None:
+    """Bring `memory` up to a view at `now`.
+
+    30 minutes or more after the last view it begins a new visit; then `company` (a domain or `""`) and the unit are
+    fixed. The last touch is the last link that said where it came from, by UTM values, `pz=` or a click id. It stays
+    through later visits that came directly, and goes when a visit begins from another site without such a link. The
+    first touch is the first of them that had UTM values; it stays for good.
     """
     seconds = int(now)
-    if memory is None:
-        id_ = new_id()
-        memory = Memory(
-            id_, first_seen=seconds, last_seen=seconds, visits=1, visit=new_id()[:8], unit=id_, company=company
-        )
-    elif now - memory.last_seen >= VISIT_GAP:
-        memory = memory._replace(
-            visits=memory.visits + 1,
-            visit=new_id()[:8],
-            unit=memory.id,
-            company=company,
-            away=(seconds - memory.last_seen) // _DAY,
-            last=Touch() if referrer_kind in _CLEARING else memory.last,
-        )
-    first = memory.first if touch is None or any(memory.first) else (touch.source, touch.medium, touch.campaign)
-    return memory._replace(last_seen=max(seconds, memory.last_seen), last=touch or memory.last, first=first)
+    if now - memory.last_seen >= VISIT_GAP:
+        memory.visits += 1
+        memory.visit = new_id()[:8]
+        memory.unit = memory.id
+        memory.company = company
+        memory.away = (seconds - memory.last_seen) // _DAY
+        if referrer_kind in _CLEARING:
+            memory.last = Touch()
+    if seconds > memory.last_seen:
+        memory.last_seen = seconds
+    if touch:
+        memory.last = touch
+        if not any(memory.first):
+            memory.first = (touch.source, touch.medium, touch.campaign)
 
 
 def visit_facts(memory: Memory | None) -> Mapping[str, Value]:

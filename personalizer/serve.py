@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.mt import MTServer
 
@@ -205,6 +205,7 @@ def run_worker(settings: Settings, content: Content, reader: VisitorReader) -> N
             address=settings.host,
             port=settings.port,
             interface=Interfaces.WSGI,
+            http=HTTPModes.http1,  # the limits below are HTTP/1's, and looking for HTTP/2 waits for ever on a silent sender
             workers=1,
             blocking_threads=settings.threads,
             websockets=False,

@@ -149,10 +149,9 @@ def render_json(explanation: Explanation) -> str:
     """`{"decision": …, "visitor": …, "trace": [steps], "chances": {…}}`."""
     decision = asdict(explanation.decision)
     facts = {
-        name: {"value": value, "source": explanation.decision.sources[name]}
+        name: {"value": value, "source": explanation.trace.sources[name]}
         for name, value in decision.pop("facts").items()
     }
-    decision.pop("sources")
     document = {
         "decision": decision,
         "anonymous": explanation.anonymous,
@@ -188,7 +187,7 @@ def _print_explanation(explanation: Explanation) -> None:
     console.print("\n[bold]Facts[/]")
     table = Table(box=None, pad_edge=False, show_header=False)
     for name in sorted(decision.facts):
-        table.add_row(name, escape(say(decision.facts[name])), decision.sources[name])
+        table.add_row(name, escape(say(decision.facts[name])), explanation.trace.sources[name])
     console.print(table)
 
 

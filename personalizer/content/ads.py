@@ -15,7 +15,8 @@ from personalizer.content import models
 from personalizer.content.load import Documents, Loaded
 from personalizer.decision.parse import FactSchema, compile_condition
 from personalizer.decision.registry import AdFacts, Campaign
-from personalizer.model import Range, Value
+from personalizer.model import FactType, Range, Value
+from personalizer.visitor.cleaning import clean_text
 
 _DECLARABLE = ("company.", "person.")
 
@@ -51,23 +52,19 @@ def compile_ads(documents: Documents, schema: FactSchema) -> Ads:
                 facts: dict[str, Value] = {**base, **declared, "ad.ad_set": ad_set.key, "ad.ad": ad.key}
                 if ad.headlines:
                     facts["ad.headline"] = ad.headlines[0]
-                told = AdFacts(facts, ad_set.persona)
+                told = AdFacts(facts)
                 ads.refs[f"{key}.{ad_set.key}.{ad.key}"] = told
-                by_content.setdefault((ad.content or ad.key).casefold(), told)
+                by_content.setdefault(_folded(ad.content or ad.key), told)
                 if ad.id:
-                    by_id.setdefault(ad.id.casefold(), told)
-        common = _agreed(sets)
-        persona = common.get("ad.persona")
-        ads.campaigns[key] = Campaign(
-            key, loaded.doc.page, by_content, by_id, AdFacts(common, str(persona) if persona else None)
-        )
+                    by_id.setdefault(_folded(ad.id), told)
+        ads.campaigns[key] = Campaign(key, loaded.doc.page, by_content, by_id, AdFacts(_agreed(sets)))
         _index_utm(ads, key, loaded)
     return ads
 
 
 def _audience_facts(documents: Documents, loaded: Loaded[models.Campaign]) -> dict[str, Value]:
     key = loaded.doc.audience
-    audience = documents.workspace.doc.audiences.get(key) if documents.workspace and key else None
+    audience = documents.workspace.doc.audiences.get(key) if key else None
     if key is None or audience is None:
         return {}
     return {"ad.audience": key, "audience.key": key, "audience.relation": audience.relation}
@@ -87,7 +84,7 @@ def _declared_facts(
             loaded.report((*path, *mistake.path), mistake.message, mistake.remedy)
         if mistakes:
             continue
-        value = _claimed_value(claim)
+        value = _claimed_value(claim, schema.types[name]) if name in schema.types else None
         if value is None:
             loaded.report(
                 place, "is not one value or one range.", "Write a value, or `between: [51, 1000]`, `gte: 51`."
@@ -97,22 +94,24 @@ def _declared_facts(
     return facts
 
 
-def _claimed_value(claim: Any) -> Value | None:
-    """What a targeting claim makes known: a value, a list, or a number's range."""
+def _claimed_value(claim: Any, kind: FactType) -> Value | None:
+    """What a targeting claim makes known: a value, a list, or a number's range; the caller checked its type."""
     if not isinstance(claim, Mapping):
-        return claim  # type: ignore[no-any-return]  # checked against the fact's type by the caller
+        claim = {"has" if kind is FactType.LIST else "eq": claim}
     if len(claim) != 1:
         return None
     (op, operand), *_ = claim.items()
     if op in ("has", "has_all"):
-        return (operand,) if isinstance(operand, str) else tuple(operand)
+        return tuple(clean_text(item) for item in ([operand] if isinstance(operand, str) else operand))
     if op == "between":
         return Range(*operand)
     if op == "gte":
         return Range(operand, math.inf)
     if op == "lte":
         return Range(-math.inf, operand)
-    return operand if op == "eq" else None
+    if op != "eq":
+        return None
+    return clean_text(operand) if isinstance(operand, str) else operand
 
 
 def _agreed(sets: list[dict[str, Value]]) -> dict[str, Value]:
@@ -120,12 +119,17 @@ def _agreed(sets: list[dict[str, Value]]) -> dict[str, Value]:
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
+def _folded(text: str) -> str:
+    """A text as the visitor's is compared with it: cleaned by the same rule, folded."""
+    return clean_text(text).casefold()
+
+
 def _index_utm(ads: Ads, key: str, loaded: Loaded[models.Campaign]) -> None:
     values = {f"utm.{name}": value for name, value in loaded.doc.utm.model_dump().items() if value is not None}
     if not values:
         return
     shape = tuple(sorted(values))
-    folded = tuple(values[fact].casefold() for fact in shape)
+    folded = tuple(_folded(values[fact]) for fact in shape)
     table = ads.utm_index.setdefault(shape, {})
     if folded in table:
         loaded.report(("utm",), f"campaign {table[folded]} has the same values.", "Tell them apart in one value.")

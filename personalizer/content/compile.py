@@ -29,6 +29,7 @@ from personalizer.decision.parse import FactSchema, compile_condition
 from personalizer.decision.registry import Account, Experiment, Goal, Icp, Page, Persona, Registry, Row, Target
 from personalizer.errors import ContentError, Problem
 from personalizer.model import FactType, Mode, SiteRules, Value
+from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import FACT_TYPES, FACTS
 
 NEVER_RULES = ("click.id",)  # kept verbatim for the ad platforms, never a rule's input
@@ -58,12 +59,9 @@ class Checked:
 def check_workspace(root: Path) -> Checked:
     """Read, check and compile the workspace in `root`; never raises for what is in it."""
     documents = load_documents(root)
-    content = None
-    if documents.workspace is not None:
-        compiler = _Compiler(documents, documents.workspace)
-        registry = compiler.compile()
-        lint_documents(documents, {page.key: tuple(page.rows) for page in registry.pages.values()})
-        content = Content(registry, render_workspace(documents))
+    registry = _Compiler(documents).compile()
+    lint_documents(documents, {page.key: tuple(page.rows) for page in registry.pages.values()})
+    content = Content(registry, render_workspace(documents))
     problems = documents.problems
     return Checked(documents, problems, content if all(problem.warning for problem in problems) else None)
 
@@ -94,10 +92,10 @@ def deals_of(registry: Registry) -> dict[str, Deal]:
 
 
 class _Compiler:
-    def __init__(self, documents: Documents, workspace: Loaded[models.Workspace]) -> None:
+    def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._workspace = workspace
-        self._site = workspace.doc.site
+        self._workspace = documents.workspace
+        self._site = documents.workspace.doc.site
 
     def compile(self) -> Registry:
         documents, workspace = self._documents, self._workspace.doc
@@ -177,11 +175,12 @@ class _Compiler:
                     "Only person.awareness and person.stage can; nothing else is inferred.",
                 )
                 continue
-            compiled = tuple(
-                (self._condition(self._workspace, rule.when, ("derive", fact, place, "when")), str(rule.is_))
+            tests = [
+                self._condition(self._workspace, rule.when, ("derive", fact, place, "when"))
                 for place, rule in enumerate(rules)
-            )
-            derived.append((fact, compiled))
+            ]
+            values = [clean_text(str(rule.is_)) for rule in rules]
+            derived.append((fact, tuple(zip(tests, values, strict=True))))
         return tuple(derived)
 
     # --- who ---
@@ -259,20 +258,20 @@ class _Compiler:
 
     def _page(self, page: Loaded[models.Page], icps: Mapping[str, Icp], experiments: Mapping[str, Experiment]) -> Page:
         share = self._workspace.doc.holdout if page.doc.holdout is None else page.doc.holdout
-        running = {one.row: one.key for one in experiments.values() if one.page == page.key}
+        # Of several experiments on a row at most one runs; it goes before those that were stopped.
+        last_running = sorted(experiments.values(), key=lambda one: one.running)
+        by_row = {one.row: one.key for one in last_running if one.page == page.key}
         ranked, variants = [], set()
         for (owner, name), variant in self._documents.variants.items():
             if owner != page.key or variant.doc.status != "published":
                 continue
             variants.add(name)
-            row = self._row(name, variant, share, running.get(name))
+            row = self._row(name, variant, share, by_row.get(name))
             if row is not None:
                 ranked.append((_rank(name, variant.doc), row))
         ranked.sort(key=lambda pair: pair[0])
         rows = {row.key: row for _, row in ranked}
-        considered = [
-            icp for icp in icps.values() if icp.product in (None, page.doc.product) or page.doc.product is None
-        ]
+        considered = [icp for icp in icps.values() if page.doc.considers(icp.product)]
         ideal = _rules(icp for icp in considered if icp.kind == "ideal")
         goals = page.doc.goals
         return Page(
@@ -371,14 +370,10 @@ def _target(serve: models.Serve | None) -> Target:
 
 
 def _account(entries: list[tuple[str, models.Account]]) -> Account:
-    lists = tuple(key for key, _ in entries)
-    facts: dict[str, Value] = {"company.lists": lists}
     first = entries[0][1]
-    if first.tier:
-        facts["company.tier"] = first.tier
-    if first.relation:
-        facts["company.relation"] = first.relation
-    return Account(lists, facts, first.name)
+    told = {"company.name": first.name, "company.tier": first.tier, "company.relation": first.relation}
+    facts: dict[str, Value] = {name: clean_text(value) for name, value in told.items() if value}
+    return Account({"company.lists": tuple(key for key, _ in entries), **facts})
 
 
 def _goal(key: str, goal: models.Goal, site: models.Site) -> Goal:

@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from personalizer.content import models
+from personalizer.content.fields import check_link_target
 from personalizer.content.load import Loaded, check_model
 from personalizer.content.yaml import KeyPath
 
@@ -25,10 +26,15 @@ _MARKDOWN = MarkdownIt("commonmark", {"html": False})
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One place where a fact is written: `fact` is a fact's name, `fallback` what unknown is written as."""
+    """One place where a fact is written: `fact` is a fact's name, `fallback` what unknown is written as.
+
+    It stands at `path` of `origin`; None for what templates print themselves.
+    """
 
     fact: str
     fallback: str
+    origin: Loaded[Any] | None = None
+    path: KeyPath = ()
 
 
 @dataclass(slots=True)
@@ -99,6 +105,8 @@ class CopyReader:
         shown = _TOKEN.sub(lambda token: token[1].partition("|")[2].strip(), value)
         if slot.max is not None and len(shown) > slot.max:
             self._loaded.report(path, f"has {len(shown)} characters; the slot holds {slot.max}.", "Shorten it.")
+        if "{{" in shown or "}}" in shown:
+            self._loaded.report(path, "has braces that are no token.", "Write `{{ fact | your words }}`.")
         return _TOKEN.sub(lambda match: self._token(match[1], path), value)
 
     def _token(self, inside: str, path: KeyPath) -> str:
@@ -109,7 +117,7 @@ class CopyReader:
             self._loaded.report(path, f"`{{{{{inside}}}}}` is not a token.", remedy)
         elif not bar or not fallback:
             self._loaded.report(path, f"the token `{fact}` has no fallback.", f"Write `{{{{ {fact} | your words }}}}`.")
-        return self._marks.add(Token(fact, fallback))
+        return self._marks.add(Token(fact, fallback, self._loaded, path))
 
     def _richtext(self, slot: models.Slot, value: Any, path: KeyPath) -> Markup:
         # Raw HTML is off and links are checked by the parser, so its output is safe to print.
@@ -118,11 +126,14 @@ class CopyReader:
     def _url(self, slot: models.Slot, value: Any, path: KeyPath) -> str:
         text = self._text(slot, value, path)
         plain = self._marks.pattern.sub("x", text)
-        target = check_model(self._loaded.source, {"target": plain}, _UrlSlot, path)
-        if target is not None and not _mark_after_host(text, self._marks.pattern):
-            self._loaded.report(
-                path, "a token cannot choose where a link goes.", "Put it behind the host, in path or query."
-            )
+        try:
+            check_link_target(plain or "/")  # what is empty is no text, which is reported, or left out
+        except ValueError as error:
+            self._loaded.report(path, f"`{plain}` is not an address: {error}.")
+        else:
+            if not _mark_after_host(text, self._marks.pattern):
+                remedy = "Put it behind the host, in path or query."
+                self._loaded.report(path, "a token cannot choose where a link goes.", remedy)
         return text
 
     def _image(self, slot: models.Slot, value: Any, path: KeyPath) -> models.Image | None:
@@ -166,10 +177,6 @@ class CopyReader:
 
     def _embed(self, slot: models.Slot, value: Any, path: KeyPath) -> models.Embed | None:
         return check_model(self._loaded.source, value, models.Embed, path)
-
-
-class _UrlSlot(models.Document):
-    target: models.LinkTarget
 
 
 def _mark_after_host(text: str, marks: re.Pattern[str]) -> bool:

@@ -48,7 +48,7 @@ def read_counters(data: Path) -> dict[str, Counter]:
         }
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
             f"{path} is damaged ({error}). Restore it from a backup; without it arms would be dealt anew."
         ) from error

@@ -43,7 +43,6 @@ class AdLink:
 
 def ad_links(documents: Documents, base: str | None = None) -> Iterator[AdLink]:
     """The links of every ad, in the order of files. `base` replaces the site's own address."""
-    assert documents.workspace is not None
     root = base or f"https://{documents.workspace.doc.site.hosts[0]}"
     for key, loaded in documents.campaigns.items():
         page = documents.pages[loaded.doc.page].doc

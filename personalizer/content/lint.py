@@ -14,6 +14,11 @@ from personalizer.content import models
 from personalizer.content.load import Documents, Loaded
 from personalizer.content.yaml import KeyPath
 
+_FOLDERS = {"ICP": "icps", "persona": "personas", "campaign": "campaigns", "page": "pages", "goal": "goals"} | {
+    "account list": "accounts",
+    "audience": "audiences",
+}
+
 
 def lint_documents(documents: Documents, rows: Mapping[str, tuple[str, ...]]) -> None:
     """Report every broken reference and contradiction of a workspace."""
@@ -22,7 +27,6 @@ def lint_documents(documents: Documents, rows: Mapping[str, tuple[str, ...]]) ->
 
 class _Lint:
     def __init__(self, documents: Documents, rows: Mapping[str, tuple[str, ...]]) -> None:
-        assert documents.workspace is not None
         self._documents = documents
         self._workspace = documents.workspace
         self._rows = rows
@@ -49,13 +53,21 @@ class _Lint:
         self._report_shared_rows()
 
     def _refer(self, owner: Loaded[Any], path: KeyPath, kind: str, key: str | None, known: Collection[str]) -> bool:
-        """Whether `key` names one of the known; reported with the nearest right name if not."""
+        """Whether `key` names one of the known; reported with the nearest right name if not, and if there is none."""
         if key is None or key in known:
             return True
+        if self._is_named(kind, key):
+            return False  # its own mistakes are reported where they stand
         near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
         there = f"There are {', '.join(sorted(known))}." if known else f"There is no {kind} yet."
         owner.report(path, f"there is no {kind} `{key}`.", f"Did you mean `{near[0]}`?" if near else there)
         return False
+
+    def _is_named(self, kind: str, key: str) -> bool:
+        """Whether there is a file, or a key of workspace.yaml, of that name, though it could not be read."""
+        if kind in ("goal", "audience") and self._workspace.source.data is None:
+            return True
+        return (_FOLDERS.get(kind, kind), key) in self._documents.named
 
     # --- documents ---
 
@@ -69,11 +81,11 @@ class _Lint:
 
     def _lint_icp(self, icp: Loaded[models.Icp]) -> None:
         doc = icp.doc
-        if not doc.match:
+        if not doc.match and icp.whole:
             icp.report(("match",), "is empty, so it would match everybody.", "Write at least one condition.")
         if doc.serve is not None:
             self._lint_serve(icp, doc.serve)
-        if doc.kind == "ideal" and doc.serve is not None:
+        if doc.kind == "ideal" and doc.serve is not None and icp.whole:
             icp.report(("serve",), "an ideal ICP is served its page's rows.", "Remove `serve`, or make it negative.")
         for part, what in (("fit", "fit criteria"), ("teams", "team weights")):
             if getattr(doc, part):
@@ -81,15 +93,19 @@ class _Lint:
 
     def _lint_serve(self, icp: Loaded[models.Icp], serve: models.Serve) -> None:
         given = [name for name in ("page", "variant", "redirect") if getattr(serve, name) is not None]
-        if len(given) != 1:
+        if len(given) != 1 and icp.whole:
             icp.report(("serve",), "should name exactly one place.", "Write page, variant or redirect.")
         self._refer(icp, ("serve", "page"), "page", serve.page, self._documents.pages)
         if serve.variant is not None:
-            lacking = [page for page in self._documents.pages if (page, serve.variant) not in self._documents.variants]
+            lacking = [
+                key
+                for key, page in self._documents.pages.items()
+                if page.doc.considers(icp.doc.product) and serve.variant not in self._published(key)
+            ]
             if lacking:
                 icp.report(
                     ("serve", "variant"),
-                    f"page {lacking[0]} has no variant `{serve.variant}`.",
+                    f"page {lacking[0]} has no published variant `{serve.variant}`.",
                     "Write it for each page, or name a page instead.",
                 )
 
@@ -164,7 +180,7 @@ class _Lint:
             kind = self._documents.icps[whom.icp].doc.kind
             if kind != "ideal":
                 variant.report(("for", "icp"), f"{whom.icp} is {kind}, so no row is reached.", "Use the ICP's `serve`.")
-        if not any(getattr(whom, one) is not None for one in type(whom).model_fields):
+        if variant.whole and not any(getattr(whom, one) is not None for one in type(whom).model_fields):
             variant.report(("for",), "is for nobody.", "Name a persona, icp, campaign, accounts, audience or `when`.")
 
     def _lint_loose_variant(self, page: str, name: str, variant: Loaded[models.Variant]) -> None:
@@ -172,7 +188,7 @@ class _Lint:
         served = (one.doc.serve for one in self._documents.icps.values() if one.doc.serve)
         if any(one.page == page and name in one.arms for one in experiments) or any(s.variant == name for s in served):
             return
-        if variant.doc.status == "published":
+        if variant.doc.status == "published" and variant.whole:
             variant.report(
                 (),
                 "has no `for` and is no arm of an experiment, so nobody would see it.",
@@ -190,28 +206,34 @@ class _Lint:
             experiment.report(("namespace", "range"), "is empty.", "Write [0, 0.5].")
         if not self._refer(experiment, ("page",), "page", doc.page, self._documents.pages):
             return
-        published = {
-            name
-            for (page, name), variant in self._documents.variants.items()
-            if page == doc.page and variant.doc.status == "published"
-        }
+        published = self._published(doc.page)
         for place, arm in enumerate(doc.arms):
             if arm in doc.arms[:place]:
                 experiment.report(("arms", place), f"`{arm}` is an arm already.", "Name each arm once.")
             elif arm != "original":
                 self._refer(experiment, ("arms", place), f"published variant of {doc.page}", arm, published)
-        if doc.arms[0] == "original" or (doc.arms[0] in published and doc.arms[0] not in self._rows.get(doc.page, ())):
+        baseline = self._documents.variants.get((doc.page, doc.arms[0]))
+        is_row = doc.arms[0] in self._rows.get(doc.page, ())
+        if doc.arms[0] == "original" or (baseline and baseline.whole and doc.arms[0] in published and not is_row):
             experiment.report(
                 ("arms", 0),
                 f"the baseline `{doc.arms[0]}` has no row, so nobody would take part.",
                 "The first arm is a variant with a `for`; whoever its row admits takes part.",
             )
 
+    def _published(self, page: str) -> set[str]:
+        """Variants of a page that are published, or meant to be: of one that cannot be read nobody knows."""
+        named = {name for folder, name in self._documents.named if folder == f"pages/{page}" and name != "page"}
+        variants = {name: self._documents.variants.get((page, name)) for name in named}
+        return {name for name, variant in variants.items() if variant is None or variant.doc.status == "published"}
+
     # --- the workspace as a whole ---
 
     def _report_equal_paths(self) -> None:
         paths: dict[str, str] = {}
         for key, page in self._documents.pages.items():
+            if not page.whole:
+                continue
             if page.doc.path in paths:
                 page.report(("path",), f"page {paths[page.doc.path]} has the path {page.doc.path} too.", "Change one.")
             paths.setdefault(page.doc.path, key)
@@ -233,7 +255,7 @@ class _Lint:
     def _report_shared_rows(self) -> None:
         rows: dict[tuple[str, str], str] = {}
         for key, experiment in self._documents.experiments.items():
-            if experiment.doc.status == "draft":
+            if experiment.doc.status != "running":
                 continue
             row = (experiment.doc.page, experiment.doc.arms[0])
             if row in rows:

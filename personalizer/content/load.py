@@ -10,26 +10,31 @@ import csv
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from personalizer.content import models
+from personalizer.content.fields import KEY, REMEDIES, Document
 from personalizer.content.yaml import KeyPath, Parsed, parse_yaml
 from personalizer.errors import Problem
 
-D = TypeVar("D", bound=models.Document)
+D = TypeVar("D", bound=Document)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Loaded(Generic[D]):
-    """One document with its key (the file's name) and the place of each of its keys."""
+    """One document with its key (the file's name) and the place of each of its keys.
+
+    `whole` False: it has mistakes, `doc` is what is right of it, and what it lacks says nothing.
+    """
 
     key: str
     doc: D
     source: Parsed
+    whole: bool
 
     def report(self, path: KeyPath, message: str, remedy: str = "", *, warning: bool = False) -> None:
         self.source.report(path, message, remedy, warning=warning)
@@ -59,7 +64,7 @@ class Documents:
     """A whole workspace as read. Mappings are by key; variants by (page, variant)."""
 
     root: Path
-    workspace: Loaded[models.Workspace] | None = None
+    workspace: Loaded[models.Workspace]
     theme: Loaded[models.Theme] | None = None
     icps: dict[str, Loaded[models.Icp]] = field(default_factory=dict)
     personas: dict[str, Loaded[models.Persona]] = field(default_factory=dict)
@@ -71,6 +76,7 @@ class Documents:
     templates: dict[str, TemplateFile] = field(default_factory=dict)
     assets: dict[str, Path] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)  # everything read, by path: what the revision hashes
+    named: set[tuple[str, str]] = field(default_factory=set)  # (folder, key) of every file, right or wrong
     _own: list[Problem] = field(default_factory=list)
     _parsed: list[Parsed] = field(default_factory=list)
 
@@ -88,13 +94,13 @@ class Documents:
 
 def load_documents(root: Path) -> Documents:
     """Read the workspace in `root`. Never raises for what is in it; the problems are in the result."""
-    documents = Documents(root)
+    documents = Documents(root, _nameless_workspace(root))
     variants, templates = root / "variants", root / "templates"
     for folder in (variants, templates):
         if not folder.is_dir():
             documents.report(folder, "is missing.", "`personalizer init DIR` makes a workspace to start from.")
     if variants.is_dir():
-        documents.workspace = _load_workspace(documents, variants / "workspace.yaml")
+        _load_workspace(documents, variants / "workspace.yaml")
         _load_folder(documents, variants / "icps", models.Icp, documents.icps)
         _load_folder(documents, variants / "personas", models.Persona, documents.personas)
         _load_folder(documents, variants / "campaigns", models.Campaign, documents.campaigns)
@@ -129,11 +135,24 @@ def _read(documents: Documents, path: Path) -> str | None:
         return None
 
 
-def _load_workspace(documents: Documents, path: Path) -> Loaded[models.Workspace] | None:
+def _nameless_workspace(root: Path) -> Loaded[models.Workspace]:
+    """What stands in for a `workspace.yaml` that cannot be read, so that everything else is checked."""
+    path = root / "variants/workspace.yaml"
+    doc = models.Workspace.model_validate({"site": _STAND_INS["site"]})
+    return Loaded("workspace", doc, Parsed(path, None, {}, []), whole=False)
+
+
+def _load_workspace(documents: Documents, path: Path) -> None:
     if not path.is_file():
         documents.report(path, "is missing.", "It names the site: `site: {name: …, hosts: [www.example.com]}`.")
-        return None
-    return _load_document(documents, path, models.Workspace)
+        return
+    loaded = _load_document(documents, path, models.Workspace)
+    if loaded is None:
+        return
+    documents.workspace = loaded
+    for group in ("goals", "audiences"):
+        keys = loaded.source.data.get(group)
+        documents.named.update((group, key) for key in keys or () if isinstance(keys, dict))
 
 
 def _load_document(documents: Documents, path: Path, model: type[D]) -> Loaded[D] | None:
@@ -146,35 +165,79 @@ def _load_document(documents: Documents, path: Path, model: type[D]) -> Loaded[D
 
 
 def _checked(parsed: Parsed, key: str, model: type[D]) -> Loaded[D] | None:
-    if parsed.problems or parsed.data is None:
+    if parsed.data is None:
         return None
     doc = check_model(parsed, parsed.data, model)
-    return Loaded(key, doc, parsed) if doc is not None else None
+    return Loaded(key, doc, parsed, whole=not parsed.problems) if doc is not None else None
 
 
 def check_model(parsed: Parsed, data: Any, model: type[D], path: KeyPath = ()) -> D | None:
-    """`data` as a `model`, or None with every mistake reported at its place below `path`."""
+    """`data` as a `model`, with every mistake reported at its place below `path`.
+
+    A mistake must not hide others: what is wrong is left out, and the rest goes on to further checks; None when the
+    rest cannot stand alone.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        for detail in error.errors():
-            message, remedy = _explain(detail, model)
-            place = (*path, *(part for part in detail["loc"] if part != "[key]"))
-            parsed.report(place, message, remedy)
+        details = error.errors()
+    for detail in details:
+        message, remedy = _explain(detail, model)
+        parsed.report((*path, *_place(detail)), message, remedy)
+    rest = _leave_out(data, {_standing(data, _place(detail)) for detail in details})
+    if isinstance(rest, dict):
+        rest = {name: value for name, value in _STAND_INS.items() if _requires(model, name)} | rest
+    try:
+        return model.model_validate(rest)
+    except ValidationError:
         return None
+
+
+# What stands in for a key that a document must have and has not, so that the rest of it is checked.
+_STAND_INS: dict[str, Any] = {"name": "?", "match": {}, "path": "/", "site": {"name": "?", "hosts": ["localhost"]}}
+
+
+def _requires(model: type[BaseModel], name: str) -> bool:
+    return name in model.model_fields and model.model_fields[name].is_required()
+
+
+def _place(detail: Any) -> KeyPath:
+    return tuple(part for part in detail["loc"] if part != "[key]")
+
+
+def _standing(data: Any, place: KeyPath) -> KeyPath:
+    """The longest beginning of `place` that there is in `data`."""
+    for length, part in enumerate(place):
+        if not (isinstance(data, list) or (isinstance(data, dict) and part in data)):
+            return place[:length]
+        data = data[part]  # type: ignore[index]  # pydantic's places fit its data
+    return place
+
+
+def _leave_out(data: Any, places: set[KeyPath], here: KeyPath = ()) -> Any:
+    """`data` without what stands at `places`."""
+    if isinstance(data, dict):
+        kept = ((key, value) for key, value in data.items() if (*here, key) not in places)
+        return {key: _leave_out(value, places, (*here, key)) for key, value in kept}
+    if isinstance(data, list):
+        items = ((number, item) for number, item in enumerate(data) if (*here, number) not in places)
+        return [_leave_out(item, places, (*here, number)) for number, item in items]
+    return data
 
 
 def _explain(detail: Any, model: type[BaseModel]) -> tuple[str, str]:
     """Pydantic's error in our words: what is wrong, what to write instead."""
     kind, place = detail["type"], detail["loc"]
-    last = str(place[-1]) if place else ""
+    last = str(place[-1]) if place else "it"
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(last, _keys_at(model, place[:-1]), n=1, cutoff=0.5)
         return f"there is no key `{last}` here.", f"Did you mean `{near[0]}`?" if near else "Remove it."
     if kind == "missing":
         return "is missing.", f"Add `{last}: …`."
     if kind == "string_pattern_mismatch":
-        return f"{detail['input']!r} cannot be used.", "Use small letters, digits, - and _." if last else ""
+        return f"{detail['input']!r} cannot be used.", REMEDIES.get(detail["ctx"]["pattern"], "")
+    if kind == "string_type":
+        return f"{detail['input']!r} is not a text.", "Put it in quotes."
     if kind == "model_type" or kind == "dict_type":
         return "should be a mapping.", "Write `key: value` lines below it."
     text = re.sub(r"^(Value error|Input) ?,? ?", "", detail["msg"])
@@ -204,7 +267,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-_KEY = re.compile(models.KEY)
+_KEY = re.compile(KEY)
 
 
 def _yaml_files(documents: Documents, folder: Path) -> Iterator[Path]:
@@ -215,9 +278,10 @@ def _yaml_files(documents: Documents, folder: Path) -> Iterator[Path]:
             continue
         if path.suffix != ".yaml" or not path.is_file():
             documents.report(path, "is not read.", f"Name it {path.stem}.yaml, or move it elsewhere.")
-        elif not _KEY.match(path.stem):
-            documents.report(path, "its name cannot be a key.", "Use small letters, digits, - and _.")
+        elif not _KEY.fullmatch(path.stem):
+            documents.report(path, "its name cannot be a key.", REMEDIES[KEY])
         else:
+            documents.named.add((folder.relative_to(documents.root / "variants").as_posix(), path.stem))
             yield path
 
 
@@ -232,16 +296,17 @@ def _load_pages(documents: Documents, folder: Path) -> None:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name.startswith("."):
             continue
-        if not path.is_dir() or not _KEY.match(path.name):
+        if not path.is_dir() or not _KEY.fullmatch(path.name):
             documents.report(path, "is not a page.", "A page is a folder pages/<key>/ with a page.yaml in it.")
             continue
+        documents.named.add(("pages", path.name))
         if not (path / "page.yaml").is_file():
             documents.report(path / "page.yaml", "is missing.", "It gives the page's path and its original copy.")
         for file in _yaml_files(documents, path):
             if file.stem == "page":
                 page = _load_document(documents, file, models.Page)
                 if page is not None:
-                    documents.pages[path.name] = Loaded(path.name, page.doc, page.source)
+                    documents.pages[path.name] = replace(page, key=path.name)
             else:
                 variant = _load_document(documents, file, models.Variant)
                 if variant is not None:
@@ -253,20 +318,22 @@ _ACCOUNT_COLUMNS = ["domain", "name", "tier", "relation"]
 
 def _load_accounts(documents: Documents, folder: Path) -> None:
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-        if path.suffix != ".csv" or not _KEY.match(path.stem):
+        if path.suffix != ".csv" or not _KEY.fullmatch(path.stem):
             documents.report(path, "is not an account list.", "Name it <key>.csv with domain,name,tier,relation.")
             continue
+        documents.named.add(("accounts", path.stem))
         text = _read(documents, path)
         if text is None:
             continue
         reader = csv.DictReader(text.splitlines())
-        strange = [name for name in reader.fieldnames or [""] if name not in _ACCOUNT_COLUMNS]
-        if strange or "domain" not in (reader.fieldnames or []):
-            documents.report(
-                path, f"has columns {reader.fieldnames}.", "The first line is domain,name,tier,relation.", line=1
-            )
-            continue
-        documents.accounts[path.stem] = list(_account_lines(documents, path, reader))
+        try:
+            columns = list(reader.fieldnames or [])
+            if "domain" in columns and set(columns) <= set(_ACCOUNT_COLUMNS):
+                documents.accounts[path.stem] = list(_account_lines(documents, path, reader))
+            else:
+                documents.report(path, f"has columns {columns}.", "Write domain,name,tier,relation.", line=1)
+        except csv.Error as error:
+            documents.report(path, f"is not CSV: {error}.", "Write one company a line.", line=reader.line_num)
 
 
 def _account_lines(documents: Documents, path: Path, reader: csv.DictReader[str]) -> Iterator[AccountLine]:
@@ -308,7 +375,10 @@ def _load_templates(documents: Documents, folder: Path) -> None:
 
 
 def _load_template(documents: Documents, path: Path, name: str, text: str) -> None:
+    documents.named.add(("templates", name))
     head, body, first_line = _split_front_matter(text)
+    if first_line == 1 and text.startswith("---"):
+        documents.report(path, "its front matter does not end.", "Close it with a line `---`.", line=1)
     parsed = parse_yaml(head, path, 2) if head.strip() else Parsed(path, {}, {(): 1}, [])
     documents.note(parsed)
     front = _checked(parsed, name, models.FrontMatter)

@@ -6,73 +6,35 @@ Must not: know other documents (references are checked in `lint.py`) or compile 
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from personalizer.content.fields import (
+    CURRENCY,
+    FIELD,
+    HOST,
+    ORIGIN,
+    TEMPLATE,
+    Date,
+    Document,
+    Domain,
+    Duration,
+    Key,
+    Keys,
+    Language,
+    Money,
+    Points,
+    Share,
+    Text,
+    Texts,
+    UrlPath,
+    WebUrl,
+)
 
 BUILT_IN_GOALS = ("view", "engaged", "cta_click", "phone_click", "lead")
 
-KEY = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-Key = Annotated[str, StringConstraints(pattern=KEY)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Points = Annotated[float, Field(ge=-1000, le=1000)]
 Condition = dict[str, Any]  # compiled and checked by decision/conditions.py, with the fact table at hand
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Keys = Annotated[list[Key], BeforeValidator(_as_list)]
-Texts = Annotated[list[Text], BeforeValidator(_as_list)]
-
-_DURATION = re.compile(r"^(\d{1,4})\s*([mhdw])$")
-_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def _seconds(value: Any) -> Any:
-    if isinstance(value, str):
-        match = _DURATION.match(value)
-        if not match:
-            raise ValueError("write a duration as 30d, 12h, 45m or 2w")
-        return int(match[1]) * _SECONDS[match[2]]
-    return value
-
-
-Duration = Annotated[
-    int,
-    BeforeValidator(_seconds, json_schema_input_type=str),
-    Field(gt=0, le=400 * 86_400, description="30d, 12h, 45m"),
-]
-
-
-def _web_url(value: str) -> str:
-    if not re.match(r"^https?://[^\s/\\]+", value) or any(ord(c) < 33 for c in value):
-        raise ValueError("write a whole address that begins with https://")
-    return value
-
-
-WebUrl = Annotated[str, AfterValidator(_web_url)]
-
-
-def _url_path(value: str) -> str:
-    if not re.match(r"^/[A-Za-z0-9/_.~-]*$", value) or "//" in value or "/." in value:
-        raise ValueError("write a path as /payroll, of letters, digits and - _ . ~ /")
-    if value.startswith(("/_pz", "/api/", "/admin", "/ofrep", "/healthz", "/readyz", "/metrics")):
-        raise ValueError("this path is the engine's own; choose another")
-    return value if value == "/" else value.rstrip("/")
-
-
-UrlPath = Annotated[str, AfterValidator(_url_path)]
-
-
-class Document(BaseModel):
-    """Base of every document: unknown keys are mistakes, values are read once and never changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 # --- workspace.yaml ---------------------------------------------------------------------------------------------------
@@ -80,20 +42,18 @@ class Document(BaseModel):
 
 class Site(Document):
     name: Text
-    hosts: Annotated[
-        list[Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9.-]+$")]], Field(min_length=1)
-    ]
-    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    hosts: Annotated[list[Annotated[str, StringConstraints(to_lower=True, pattern=HOST)]], Field(min_length=1)]
+    language: Language = "en"
     timezone: Text = "UTC"
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "EUR"
+    currency: Annotated[str, StringConstraints(pattern=CURRENCY)] = "EUR"
 
 
 class Goal(Document):
     kind: Literal["binary", "count", "revenue", "duration"] = "binary"
     unit: Text | None = None
     window: Duration = 30 * 86_400
-    value: Annotated[float, Field(ge=0)] | None = Field(None, description="worth of one, in the site's currency")
-    cost: Annotated[float, Field(ge=0)] | None = None
+    value: Money | None = Field(None, description="worth of one, in the site's currency")
+    cost: Money | None = None
     once: Literal["unit", "id"] = Field("unit", description="counted once per unit, or once per conversion id")
 
 
@@ -110,7 +70,7 @@ class PrivacyRule(Document):
 class CustomFact(Document):
     type: Literal["text", "number", "flag"]
     origin: Annotated[
-        list[Annotated[str, StringConstraints(pattern=r"^(form|url|signed)\.[a-z0-9_]+$")]],
+        list[Annotated[str, StringConstraints(pattern=ORIGIN)]],
         Field(alias="from", min_length=1),
     ]
 
@@ -145,8 +105,8 @@ class Serve(Document):
 
 
 class Business(Document):
-    deal_size: Annotated[float, Field(ge=0)] | None = None
-    price_floor: Annotated[float, Field(ge=0)] | None = None
+    deal_size: Money | None = None
+    price_floor: Money | None = None
     sales_cycle_days: Annotated[int, Field(ge=0)] | None = None
 
 
@@ -299,8 +259,8 @@ class Campaign(Document):
     utm: Utm = Utm()
     audience: Key | None = None
     ad_sets: Annotated[list[AdSet], Field(min_length=1)]
-    starts: dt.date | None = None
-    ends: dt.date | None = None
+    starts: Date | None = None
+    ends: Date | None = None
 
 
 # --- pages/<page>/*.yaml ----------------------------------------------------------------------------------------------
@@ -316,14 +276,18 @@ class Page(Document):
 
     path: UrlPath
     copy_: Annotated[dict[str, Any], Field(alias="copy")]
-    template: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*\.html$")] = "landing.html"
+    template: Annotated[str, StringConstraints(pattern=TEMPLATE)] = "landing.html"
     product: Key | None = None
     goals: PageGoals | None = None
     holdout: Share | None = None
     index: bool = False
-    language: str | None = Field(None, description="default: the site's")
+    language: Language | None = Field(None, description="default: the site's")
     visitors_per_month: Annotated[int, Field(gt=0)] | None = None
     retired_paths: list[UrlPath] = []
+
+    def considers(self, product: str | None) -> bool:
+        """Whether it considers ICPs of `product`: those of its own and those without one; without its own, all."""
+        return self.product is None or product in (None, self.product)
 
 
 class For(Document):
@@ -378,7 +342,7 @@ class Experiment(Document):
 class Account(Document):
     """One line of `accounts/<list>.csv`: domain,name,tier,relation."""
 
-    domain: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*\.)[A-Za-z0-9-]{2,}$")]
+    domain: Domain
     name: Text | None = None
     tier: Text | None = None
     relation: Literal["prospect", "target", "customer", "partner", "influencer", "competitor"] | None = None
@@ -423,7 +387,7 @@ class Theme(Document):
 class FormField(Document):
     """One field of a form. Personal ones (name, email, phone, free text) go to the leads table and never into facts."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    name: Annotated[str, StringConstraints(pattern=FIELD)]
     type: Literal["text", "email", "tel", "number", "select", "textarea", "checkbox"] = "text"
     label: Text | None = Field(None, description="default: the name")
     required: bool = False
@@ -463,14 +427,6 @@ class Embed(Document):
     width: Annotated[int, Field(gt=0)] = 16
     height: Annotated[int, Field(gt=0)] = 9
 
-
-def _link_target(value: str) -> str:
-    if re.match(r"^(https?://[^\s]+|/[^\s/\\][^\s\\]*|/|#[\w-]*|mailto:[^\s]+|tel:[+0-9 -]+)$", value):
-        return value
-    raise ValueError("write https://…, a path of this site (/pricing), #anchor, mailto: or tel:")
-
-
-LinkTarget = Annotated[str, AfterValidator(_link_target)]
 
 DOCUMENTS: dict[str, type[Document]] = {
     "workspace": Workspace,

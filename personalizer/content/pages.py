@@ -10,6 +10,7 @@ import hashlib
 import mimetypes
 import re
 import secrets
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,9 @@ from jinja2 import BaseLoader, StrictUndefined, Template, TemplateError, Templat
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from personalizer.content import models
-from personalizer.content.copy import CopyReader, CopyRules, Marks, fill_gaps, report_missing
-from personalizer.content.load import Documents, Loaded
-from personalizer.content.render import MisplacedToken, Rendering, system_marks
+from personalizer.content.copy import CopyReader, CopyRules, Marks, Token, fill_gaps, report_missing
+from personalizer.content.load import Documents, Loaded, TemplateFile
+from personalizer.content.render import MisplacedTokens, Rendering, system_marks
 from personalizer.visitor.facts import FACTS, TOKENS
 
 UNAVAILABLE = "unavailable"
@@ -59,7 +60,7 @@ class PageSource:
     names: Mapping[str, Mapping[str, str]]
 
     def render(self, site: SimpleNamespace, state: FormState = FormState()) -> Rendering:
-        """The pieces of this variant. Raises MisplacedToken and Jinja's errors, which `check` reports."""
+        """The pieces of this variant. Raises MisplacedTokens and Jinja's errors, which `check` reports."""
         marks = Marks(self.marks.nonce, list(self.marks.tokens))
         html = self.template.render(
             copy=self.copy,
@@ -91,9 +92,7 @@ def render_workspace(documents: Documents) -> Renderings:
 class _Workshop:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        workspace, theme = documents.workspace, documents.theme
-        assert workspace is not None
-        self._workspace = workspace.doc
+        self._workspace = documents.workspace.doc
         self._assets, urls = self._hash_assets()
         self._rules = CopyRules(TOKENS, urls)
         self._environment = ImmutableSandboxedEnvironment(
@@ -105,12 +104,17 @@ class _Workshop:
         )
         self._environment.globals["asset"] = self._asset_url
         site = SimpleNamespace(name=self._workspace.site.name, language=self._workspace.site.language)
-        self._site = SimpleNamespace(site=site, theme=self._read_theme(theme))
-        self._slots: dict[str, dict[str, models.Slot]] = {}
+        self._site = SimpleNamespace(site=site, theme=self._read_theme(documents.theme))
+        self._named = {name for folder, name in documents.named if folder == "templates"}
+        self._references: dict[str, list[str]] = {}  # what each template extends, includes or lists as a section
         self._broken: set[str] = set()
+        self._misplaced: set[Token] = set()
 
     def render_all(self) -> Renderings:
         result = Renderings(self._site, assets=self._assets)
+        self._broken |= self._named - self._documents.templates.keys()
+        for name, file in self._documents.templates.items():
+            self._references[name] = self._read_template(name, file)
         for key, page in self._documents.pages.items():
             self._render_page(key, page, result)
         if "unavailable.html" in self._documents.templates:
@@ -119,11 +123,59 @@ class _Workshop:
             self._render(
                 result, UNAVAILABLE, "unavailable.html", gaps, page_view, "", Marks(secrets.token_hex(4)), None
             )
-        else:
+        elif self._documents.templates and "unavailable.html" not in self._named:
             self._documents.report(
                 self._documents.root / "templates/unavailable.html", "is missing.", "Excluded visitors get it."
             )
         return result
+
+    # --- templates ---
+
+    def _read_template(self, name: str, file: TemplateFile) -> list[str]:
+        """Compile one template, and name those that it is built from."""
+        listed = [f"sections/{section}.html" for section in file.front.doc.sections]
+        for place, section in enumerate(listed):
+            if section not in self._named:
+                file.front.report(("sections", place), f"there is no templates/{section}.", "Name a file of sections/.")
+        try:
+            self._environment.get_template(name)
+            found = meta.find_referenced_templates(self._environment.parse(file.body))
+        except TemplateSyntaxError as error:
+            self._break(name, error.lineno, str(error.message))
+            return listed
+        return listed + [other for other in found if other and other not in listed]
+
+    def _parts(self, name: str) -> list[str]:
+        """A template and all that it is built from, each once."""
+        parts, waiting = [], [name]
+        while waiting:
+            part = waiting.pop(0)
+            if part not in parts:
+                parts.append(part)
+                waiting += self._references.get(part, ())
+        return parts
+
+    def _slots_of(self, name: str) -> dict[str, models.Slot]:
+        """A template's own slots with those of all that it is built from; the nearest wins."""
+        slots: dict[str, models.Slot] = {}
+        for part in self._parts(name):
+            file = self._documents.templates.get(part)
+            slots = {**file.front.doc.slots, **slots} if file else slots
+        return slots
+
+    def _break(self, name: str, line: int, message: str) -> None:
+        """Report what is wrong at a line of a template's body, and render nothing with it any more."""
+        self._broken.add(name)
+        file = self._documents.templates[name]
+        path = self._documents.root / "templates" / name
+        self._documents.report(path, f"{message}.", "Mend the template.", line=file.first_line + line - 1)
+
+    def _where(self, error: BaseException, template: str) -> tuple[str, int]:
+        """The template and its line in which rendering stopped: Jinja puts them into the traceback."""
+        for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+            if frame.f_code.co_filename in self._documents.templates:
+                return frame.f_code.co_filename, line
+        return template, 1
 
     # --- pages ---
 
@@ -131,7 +183,8 @@ class _Workshop:
         template = page.doc.template
         if template not in self._documents.templates:
             known = ", ".join(name for name in self._documents.templates if "/" not in name)
-            page.report(("template",), f"there is no template {template}.", f"There are {known}.")
+            if template not in self._named:
+                page.report(("template",), f"there is no template {template}.", f"There are {known}.")
             return
         slots = self._slots_of(template)
         marks = Marks(secrets.token_hex(4))
@@ -153,14 +206,14 @@ class _Workshop:
     def _render_thanks(
         self, result: Renderings, key: str, page: Loaded[models.Page], view: SimpleNamespace, marks: Marks
     ) -> None:
-        form = next((f for (shown, _), f in result.forms.items() if shown == f"{key}/original"), None)
-        if form is None:
+        forms = ((slot, form) for (shown, slot), form in result.forms.items() if shown == f"{key}/original")
+        slot, form = next(forms, (None, None))
+        if slot is None or form is None:
             return
         template = f"{form.thanks}.html"
         if template not in self._documents.templates:
-            page.report(
-                ("copy",), f"the form's `thanks` names {template}, which is not there.", "Write `thanks: thank-you`."
-            )
+            if template not in self._named:
+                page.report(("copy", slot, "thanks"), f"there is no template {template}.", "Write `thanks: thank-you`.")
             return
         copy: dict[str, Any] = {
             "headline": form.thanks_headline,
@@ -186,67 +239,37 @@ class _Workshop:
         for slot, value in copy.items():
             if isinstance(value, models.Form):
                 result.forms[(shown, slot)] = value
-        if template in self._broken:
+        if not self._broken.isdisjoint(self._parts(template)):
             return
         try:
             names = _display_names(view.language)
             source = PageSource(self._environment.get_template(template), copy, view, variant, marks, names)
             result.ready[shown] = source.render(self._site)
             result.sources[shown] = source
-        except TemplateSyntaxError as error:
-            self._broken.add(template)
-            self._report_template(error.filename or error.name or template, error.lineno, str(error.message))
         except TemplateNotFound as error:
-            self._broken.add(template)
-            self._report_template(template, 1, f"asks for {error.name}, which is not in templates/")
-        except MisplacedToken as error:
-            self._misplaced(owner, template, str(error))
-        except RecursionError:
-            self._broken.add(template)
-            self._report_template(template, 1, "includes itself without end")
+            self._break(*self._where(error, template), f"asks for {error.name}, which is not in templates/")
+        except RecursionError as error:
+            self._break(*self._where(error, template), "includes itself without end")
         except (TemplateError, TypeError, ValueError, OverflowError, ArithmeticError) as error:
-            self._broken.add(template)
-            self._report_template(template, 1, f"cannot be rendered for {shown}: {error}")
+            self._break(*self._where(error, template), f"cannot be rendered for {shown}: {error}")
+        except MisplacedTokens as error:
+            self._report_misplaced(template, error)
 
-    def _misplaced(self, owner: Loaded[Any] | None, template: str, message: str) -> None:
-        if owner is None:
-            self._report_template(template, 1, message)
-        else:
-            owner.report(("copy",), f"{message}.", f"Look at how templates/{template} prints that slot.")
-
-    def _report_template(self, name: str, line: int, message: str) -> None:
-        file = self._documents.templates.get(name)
-        place = file.first_line + line - 1 if file else line
-        path = self._documents.root / "templates" / name
-        self._documents.report(path, f"{message}.", "Mend the template.", line=place)
+    def _report_misplaced(self, template: str, error: MisplacedTokens) -> None:
+        """Each token once, where the copy has it: every variant that inherits it would show the same."""
+        for token, where in error.faults:
+            if token in self._misplaced:
+                continue
+            self._misplaced.add(token)
+            if token.origin is None:
+                self._break(template, 1, f"prints {token.fact} {where}")
+            else:
+                remedy = f"Look at how templates/{template} prints that slot."
+                token.origin.report(token.path, f"the token `{token.fact}` stands {where}.", remedy)
 
     def _page_view(self, key: str, path: str, language: str, index: bool) -> SimpleNamespace:
         canonical = f"https://{self._workspace.site.hosts[0]}{path}"
         return SimpleNamespace(key=key, path=path, language=language, canonical=canonical, index=index)
-
-    def _slots_of(self, name: str) -> dict[str, models.Slot]:
-        """A template's own slots with those of everything it extends, includes or lists as a section."""
-        if name not in self._slots:
-            self._slots[name] = {}
-            file = self._documents.templates.get(name)
-            if file is not None:
-                slots = dict(file.front.doc.slots)
-                for other in self._references(name):
-                    slots |= self._slots_of(other)
-                self._slots[name] = slots
-        return self._slots[name]
-
-    def _references(self, name: str) -> list[str]:
-        file = self._documents.templates[name]
-        listed = [f"sections/{section}.html" for section in file.front.doc.sections]
-        for place, section in enumerate(listed):
-            if section not in self._documents.templates:
-                file.front.report(("sections", place), f"there is no templates/{section}.", "Name a file of sections/.")
-        try:
-            found = meta.find_referenced_templates(self._environment.parse(file.body))
-        except TemplateSyntaxError:
-            return listed  # reported when it is rendered
-        return listed + [other for other in found if other and other not in listed]
 
     # --- theme and assets ---
 
@@ -295,7 +318,7 @@ class _Workshop:
 
 
 _ACTIVE_SVG = re.compile(
-    rb"<script|<foreignObject|<!ENTITY|\son[a-z]+\s*=|javascript:|(?:href|src)\s*=\s*[\"']\s*(?!#|data:image/)",
+    rb"\x00|<(?:[\w.-]+:)?(?:script|foreignObject)|<!ENTITY|\son[a-z]+\s*=|javascript:|(?:href|src)\s*=\s*[\"']\s*(?!#|data:image/)",
     re.IGNORECASE,
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from html import escape
@@ -24,23 +25,28 @@ DECISION, ROW, ARM = "pz.decision", "pz.row", "pz.arm"
 _SYSTEM = (DECISION, ROW, ARM)
 
 
-class MisplacedToken(Exception):
-    """A token stands where no visitor's word may: in a script, a style, a comment, a tag, or an address's host."""
+class MisplacedTokens(Exception):
+    """Tokens stand where no visitor's word may: in a script, a style, a comment, a tag, or an address's host."""
+
+    def __init__(self, faults: list[tuple[Token, str]]) -> None:
+        """`faults`: each such token, and where it stands in words (`inside <script>`)."""
+        super().__init__(f"{len(faults)} misplaced tokens")
+        self.faults = faults
 
 
 @lru_cache(maxsize=8192)
-def escape_text(value: object) -> bytes:
+def escape_text(value: object, limit: int | None = TOKEN_LIMIT) -> bytes:
     """A fact for HTML text or a quoted attribute."""
-    return escape(str(value)[:TOKEN_LIMIT], quote=True).encode("utf-8", "replace")
+    return escape(str(value)[:limit], quote=True).encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=8192)
-def escape_url(value: object) -> bytes:
+def escape_url(value: object, limit: int | None = TOKEN_LIMIT) -> bytes:
     """A fact for the path or query of an address inside an attribute."""
-    return quote(str(value)[:TOKEN_LIMIT].encode("utf-8", "replace"), safe="").encode()
+    return quote(str(value)[:limit].encode("utf-8", "replace"), safe="").encode()
 
 
-Escape = Callable[[object], bytes]
+Escape = Callable[..., bytes]
 
 
 class Rendering:
@@ -51,8 +57,13 @@ class Rendering:
     def __init__(
         self, html: str, marks: Marks, names: Mapping[str, Mapping[str, str]], language: str, frames: frozenset[str]
     ) -> None:
-        """`names` gives the display form of a fact's values (`geo.country` → `DE` → `Germany`)."""
+        """`names` gives the display form of a fact's values (`geo.country` → `DE` → `Germany`).
+
+        Raises MisplacedTokens.
+        """
         scan = ContextScan(html, marks.pattern)
+        if scan.faults:
+            raise MisplacedTokens([(marks.tokens[index], where) for index, where in scan.faults])
         parts = marks.pattern.split(html)  # text, index, text, index, …, text
         self._pieces: list[bytes] = [part.encode() if place % 2 == 0 else b"" for place, part in enumerate(parts)]
         self._facts: list[tuple[int, str, bytes, Escape, Mapping[str, str]]] = []
@@ -63,7 +74,7 @@ class Rendering:
             if token.fact in places:
                 places[token.fact].append(place)
             else:
-                fallback = escaper(token.fallback)
+                fallback = escaper(token.fallback, None)
                 self._facts.append((place, token.fact, fallback, escaper, names.get(token.fact, {})))
         self._decision, self._row, self._arm = (tuple(places[name]) for name in _SYSTEM)
         self.language = language
@@ -107,42 +118,44 @@ def _content_security_policy(styles: list[str], frames: frozenset[str]) -> str:
 
 # --- where a mark stands ---
 
-_URL_ATTRIBUTES = frozenset(("href", "src", "action", "formaction", "poster", "cite", "data"))
+_URL_ATTRIBUTES = frozenset(
+    ("href", "xlink:href", "src", "action", "formaction", "poster", "cite", "data", "ping", "background", "manifest")
+)
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _SAFE_START = re.compile(r"^(https?://[^/?#]+[/?#]|/(?!/)|[?#])")
 
 
 class ContextScan(HTMLParser):
-    """Walks rendered HTML: for every mark, in order, how its value must be escaped. Raises MisplacedToken."""
+    """Walks rendered HTML. `faults`: marks (by index) that stand where none may, and where; if there are none,
+    `escapes`: for every mark, in order, how its value must be escaped. `styles`: the text of each style block."""
 
     def __init__(self, html: str, marks: re.Pattern[str]) -> None:
         super().__init__(convert_charrefs=True)
         self._marks = marks
+        self._met: Counter[str] = Counter()
         self.escapes: list[Escape] = []
+        self.faults: list[tuple[int, str]] = []
         self.styles: list[str] = []
         self.feed(html)
         self.close()
-        if len(self.escapes) != len(marks.findall(html)):
-            raise MisplacedToken("a token stands inside a tag, a comment or a declaration")
+        for mark in (Counter(marks.findall(html)) - self._met).elements():
+            self.faults.append((int(mark), "inside a tag, a comment or a declaration"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "style":
             self.styles.append("")
         bare = _QUOTED.sub("", self.get_starttag_text() or "")
-        if self._marks.search(bare):
-            raise MisplacedToken(f"a token stands in an attribute of <{tag}> without quotes")
+        for mark in self._marks.findall(bare):
+            self.faults.append((int(mark), f"in an attribute of <{tag}> without quotes"))
         for name, value in attrs:
-            for mark in self._marks.finditer(value or ""):
-                self.escapes.append(self._attribute(tag, name, (value or "")[: mark.start()]))
+            for found in self._marks.finditer(value or ""):
+                self._meet(found[1], *_judge_attribute(tag, name, found.string[: found.start()]))
 
-    def _attribute(self, tag: str, name: str, before: str) -> Escape:
-        if name.startswith("on") or name in ("style", "srcdoc", "srcset", "http-equiv"):
-            raise MisplacedToken(f"a token stands in the attribute {name} of <{tag}>")
-        if name not in _URL_ATTRIBUTES:
-            return escape_text
-        if not _SAFE_START.match(before):
-            raise MisplacedToken(f"a token stands in the scheme or host of {name} of <{tag}>")
-        return escape_url
+    def _meet(self, mark: str, escape: Escape, fault: str) -> None:
+        self._met[mark] += 1
+        self.escapes.append(escape)
+        if fault:
+            self.faults.append((int(mark), fault))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -150,7 +163,16 @@ class ContextScan(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.cdata_elem == "style":
             self.styles[-1] += data
-        found = self._marks.findall(data)
-        if found and self.cdata_elem:
-            raise MisplacedToken(f"a token stands inside <{self.cdata_elem}>")
-        self.escapes.extend(escape_text for _ in found)
+        for mark in self._marks.findall(data):
+            self._meet(mark, escape_text, f"inside <{self.cdata_elem}>" if self.cdata_elem else "")
+
+
+def _judge_attribute(tag: str, name: str, before: str) -> tuple[Escape, str]:
+    """How a value is escaped that follows `before` in an attribute, and what is wrong with its standing there."""
+    if name.startswith("on") or name in ("style", "srcdoc", "srcset", "http-equiv"):
+        return escape_text, f"in the attribute {name} of <{tag}>"
+    if name not in _URL_ATTRIBUTES:
+        return escape_text, ""
+    if not _SAFE_START.match(before):
+        return escape_url, f"in the scheme or host of {name} of <{tag}>"
+    return escape_url, ""

@@ -89,7 +89,11 @@ class _Builder:
         if isinstance(node, SequenceNode):
             return [self.build(child, (*path, place)) for place, child in enumerate(node.value)]
         assert isinstance(node, ScalarNode)
-        return self._scalars.construct_object(node)
+        try:
+            return self._scalars.construct_object(node)
+        except ValueError as error:  # looks like a date or a number, and is none
+            self._parsed.report(path, f"`{node.value[:80]}` cannot be read: {error}.", "Put it in quotes, or mend it.")
+            return None
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -98,11 +102,13 @@ class _Builder:
             if key is None:
                 self._parsed.report(path, "has a key that is not a word.", "Write `key: value`.")
                 continue
-            place = (*path, key)
+            place, line = (*path, key), key_node.start_mark.line + self._first
             if key in data:
-                self._parsed.lines[place] = key_node.start_mark.line + self._first
-                self._parsed.report(place, "stands twice.", "Keep one of them.")
+                name = ".".join(map(str, place))
+                self._parsed.problems.append(
+                    Problem(self._parsed.file, line, name, "stands twice.", "Keep one of them.")
+                )
                 continue
-            self._parsed.lines[place] = key_node.start_mark.line + self._first
+            self._parsed.lines[place] = line
             data[key] = self.build(value_node, place)
         return data

@@ -6,19 +6,16 @@ clock or throw dice; the edge, the preview, the CLI and the replay all call `dec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from personalizer.decision.assign import choose_arm, hash_unit, in_namespace
-from personalizer.decision.recognize import recognize
+from personalizer.decision.recognize import Added, recognize
 from personalizer.decision.registry import Experiment, Icp, Page, Registry, Row, Target
 from personalizer.model import Decision, Facts, Reason, Source, Value, Visitor
 
 ORIGINAL = "original"
 PROOF = frozenset((Source.SIGNED, Source.FORM, Source.LIST))
 PROOF_OR_LOOKUP = PROOF | {Source.LOOKUP}
-
-Sources = dict[str, Source]
 
 
 @dataclass(slots=True)
@@ -40,13 +37,10 @@ class _Draft:
 def decide(registry: Registry, page_key: str, visitor: Visitor) -> Decision:
     """Everything the engine chooses for one view of `page_key`. Pure: the same input gives the same decision."""
     page = registry.pages[page_key]
-    facts: dict[str, Value] = dict(visitor.facts)
-    sources: Sources = dict(visitor.sources)
     reasons: list[Reason] = []
     draft = _Draft()
-
-    recognize(registry, visitor.ad_ref, facts, sources)  # 0
-    refused = _refuse(registry, page, visitor, facts, sources, draft, reasons)  # 1, 2
+    facts, added = recognize(registry, visitor)  # 0
+    refused = _refuse(registry, page, visitor, facts, added, draft, reasons)  # 1, 2
     if refused is None:
         _choose_icp_and_persona(registry, page, facts, draft, reasons)  # 3, 4
         _choose_row(page, facts, draft, reasons)  # 5
@@ -54,7 +48,7 @@ def decide(registry: Registry, page_key: str, visitor: Visitor) -> Decision:
             draft.variant = draft.row.variant
             if not _hold_out(draft.row, visitor, draft, reasons):  # 6
                 _deal_arm(registry, draft.row, visitor, draft, reasons)  # 7
-    return _finish(registry, page, visitor, facts, sources, draft, reasons, refused)
+    return _finish(registry, page, visitor, facts, draft, reasons, refused)
 
 
 # --- steps 1 and 2: who is refused ---
@@ -65,7 +59,7 @@ def _refuse(
     page: Page,
     visitor: Visitor,
     facts: dict[str, Value],
-    sources: Sources,
+    added: Added,
     draft: _Draft,
     reasons: list[Reason],
 ) -> Target | None:
@@ -74,7 +68,7 @@ def _refuse(
         draft.icp = excluded
         reasons.append(Reason.EXCLUDED)
         return registry.icps[excluded].target
-    icp = find_negative(registry, page, facts, sources)
+    icp = find_negative(registry, page, visitor, facts, added)
     if icp is None:
         return None
     if visitor.unit and icp.exploration > hash_unit(f"explore:{icp.key}", visitor.unit):
@@ -88,24 +82,25 @@ def _refuse(
     return icp.target
 
 
-def find_negative(registry: Registry, page: Page, facts: Facts, sources: Sources) -> Icp | None:
+def find_negative(registry: Registry, page: Page, visitor: Visitor, facts: Facts, added: Added) -> Icp | None:
     """The first negative ICP that matches on evidence. A wrong refusal is the dear error, so an ICP sees only facts
     that prove something, and none acts against a persona that an ad declares or against a target account."""
     if not page.negative or "ad.persona" in facts or facts.get("company.relation") == "target":
         return None
-    evidence = evidence_of(page, facts, sources, PROOF_OR_LOOKUP)
+    evidence = evidence_of(page, visitor, facts, added, PROOF_OR_LOOKUP)
     for key in page.negative.true_rules(evidence):
         icp = registry.icps[key]
-        if icp.lookup or icp.match.test(evidence_of(page, facts, sources, PROOF)) is True:
+        if icp.lookup or icp.match.test(evidence_of(page, visitor, facts, added, PROOF)) is True:
             return icp
     return None
 
 
 def evidence_of(
-    page: Page, facts: Facts, sources: Mapping[str, Source], allowed: frozenset[Source]
+    page: Page, visitor: Visitor, facts: Facts, added: Added, allowed: frozenset[Source]
 ) -> dict[str, Value]:
     """The facts that negative ICPs ask about and that come from `allowed` sources; the rest is unknown to them."""
-    return {name: facts[name] for name in page.negative.facts if name in facts and sources[name] in allowed}
+    known = (name for name in page.negative.facts if name in facts)
+    return {name: facts[name] for name in known if (added.get(name) or visitor.sources[name]) in allowed}
 
 
 # --- steps 3 and 4: who it is ---
@@ -202,14 +197,13 @@ def _deal_arm(registry: Registry, row: Row, visitor: Visitor, draft: _Draft, rea
     reason, index = find_arm(experiment, visitor)
     reasons.append(reason)
     if index is None:
-        if reason is Reason.NOT_COVERED:
-            draft.propensity *= 1 - sum(high - low for low, high in experiment.ranges)
+        if reason in (Reason.NOT_IN_NAMESPACE, Reason.NOT_COVERED):
+            draft.propensity *= 1 - sum(experiment.chances)
         return
-    low, high = experiment.ranges[index]
     draft.experiment = experiment
     draft.arm = experiment.arms[index]
     draft.sticky = reason is Reason.STICKY
-    draft.propensity *= high - low
+    draft.propensity *= experiment.chances[index]
     draft.variant = None if draft.arm == ORIGINAL else draft.arm
 
 
@@ -241,7 +235,6 @@ def _finish(
     page: Page,
     visitor: Visitor,
     facts: dict[str, Value],
-    sources: Sources,
     draft: _Draft,
     reasons: list[Reason],
     refused: Target | None,
@@ -273,7 +266,6 @@ def _finish(
         revision=registry.revision[:12],
         not_counted=visitor.not_counted or competitor,
         facts=facts,
-        sources=sources,
     )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from personalizer.decision.conditions import All, Any_, Compare, Condition, Node
 from personalizer.model import Facts, FactType
 
+FEW = 16  # so many rules are tried faster one by one than found by their values
+
 Required = tuple[str, frozenset[object]]  # a fact, and the folded values of which it must have one
 
 
@@ -25,7 +27,7 @@ class RuleIndex:
         always: list[int] = []
         tables: dict[str, dict[object, list[int]]] = {}
         for place, (_, condition) in enumerate(self.rules):
-            required = _required(condition.node)
+            required = _required(condition.node) if len(self.rules) > FEW else None
             if required is None:
                 always.append(place)
                 continue
@@ -40,7 +42,7 @@ class RuleIndex:
 
     def candidates(self, facts: Facts) -> Sequence[int]:
         """Places of all rules that can be true, in order."""
-        found = None
+        hits: list[Sequence[int]] = []
         for fact, table in self._tables.items():
             value = facts.get(fact)
             if value is None:
@@ -48,11 +50,12 @@ class RuleIndex:
             for key in value if type(value) is tuple else (value,):
                 places = table.get(key.casefold() if type(key) is str else key)
                 if places:
-                    found = set(places) if found is None else found.union(places)
-        if not found:
+                    hits.append(places)
+        if not hits:
             return self._always
-        found.update(self._always)
-        return sorted(found)
+        if len(hits) == 1 and not self._always:
+            return hits[0]
+        return sorted(set(self._always).union(*hits))
 
     def true_rules(self, facts: Facts) -> Iterator[str]:
         """Keys of the rules that are true, in order."""
@@ -64,7 +67,12 @@ class RuleIndex:
 
     def first(self, facts: Facts) -> str | None:
         """Key of the first rule that is true."""
-        return next(self.true_rules(facts), None)
+        rules = self.rules
+        for place in self.candidates(facts):
+            key, condition = rules[place]
+            if condition.test(facts) is True:
+                return key
+        return None
 
 
 def _required(node: Node) -> list[Required] | None:

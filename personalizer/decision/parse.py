@@ -7,6 +7,8 @@ know a file or a line (the caller does), or let anything through that a predicat
 from __future__ import annotations
 
 import difflib
+import math
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,9 +112,7 @@ def _parse_fact(fact: str, value: Any, schema: FactSchema, path: Path, mistakes:
     leaves = []
     for op, operand in value.items():
         if op not in OPERATORS[kind]:
-            mistakes.append(
-                Mistake((*path, op), _wrong_operator(str(op), fact, kind), _nearest(str(op), OPERATORS[kind]))
-            )
+            mistakes.append(Mistake((*path, op), *_wrong_operator(str(op), fact, kind)))
             continue
         problem, checked = _check_operand(str(op), operand, kind)
         problem = problem or _check_closed(str(op), checked, schema.values.get(fact, ()))
@@ -123,13 +123,14 @@ def _parse_fact(fact: str, value: Any, schema: FactSchema, path: Path, mistakes:
     return leaves[0] if len(leaves) == 1 else All(tuple(leaves))
 
 
-def _wrong_operator(op: str, fact: str, kind: FactType) -> str:
-    if op in _ALL_OPERATORS:
-        return f"`{op}` does not fit `{fact}`, which is {_KIND_WORD[kind]}; it takes {' '.join(OPERATORS[kind])}."
-    return f"there is no operator `{op}`."
-
-
 Complaint = tuple[str, str]
+
+
+def _wrong_operator(op: str, fact: str, kind: FactType) -> Complaint:
+    takes = f"It takes {' '.join(OPERATORS[kind])}."
+    if op in _ALL_OPERATORS:
+        return f"`{op}` does not fit `{fact}`, which is {_KIND_WORD[kind]}.", takes
+    return f"there is no operator `{op}`.", _nearest(op, OPERATORS[kind]) or takes
 
 
 def _check_operand(op: str, operand: Any, kind: FactType) -> tuple[Complaint | None, Any]:
@@ -155,14 +156,17 @@ def _check_operand(op: str, operand: Any, kind: FactType) -> tuple[Complaint | N
 
 
 def _check_scalar(value: Any, kind: FactType) -> tuple[Complaint | None, Any]:
+    if value is None or value == "":
+        return ("is compared with nothing.", "Write a value; `known: false` asks whether a fact is missing."), None
     if kind is FactType.FLAG:
         return (None, value) if isinstance(value, bool) else ((f"{value!r} is not true or false.", ""), None)
     if kind in (FactType.NUMBER, FactType.RANGE):
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             return (f"{value!r} is not a number.", "Write the number without quotes and without separators."), None
         return None, value
-    if isinstance(value, str) and value:
-        return None, value.casefold()
+    if isinstance(value, str):
+        # Facts arrive in NFKC, which takes e.g. Thai SARA AM apart: a rule must say it in the same letters.
+        return None, unicodedata.normalize("NFKC", value).casefold()
     return (f"{value!r} is not a text.", f'Write it in quotes: "{value}".'), None
 
 

@@ -1,38 +1,43 @@
 """Step 0: what the registry adds to the raw facts: the ad, the account lists, derived facts.
 
-What enters: a visitor's facts and their sources, to be added to. What leaves: the same two, richer. Must not: replace a
-fact that is already known; what an ad's targeting claims is worth less than what is known.
+What enters: a visitor. What leaves: facts and their sources, richer. Must not: replace a fact that is already known;
+what an ad's targeting claims is worth less than what is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from personalizer.decision.registry import AdFacts, Registry
-from personalizer.model import Source, Value
+from personalizer.decision.registry import Account, AdFacts, Registry
+from personalizer.model import Source, Value, Visitor
+
+Added = dict[str, Source]
 
 
-def recognize(registry: Registry, ad_ref: str | None, facts: dict[str, Value], sources: dict[str, Source]) -> None:
-    """Add `ad.*`, `audience.*` and declared facts, then account list facts, then derived facts."""
-    ad = find_ad(registry, ad_ref, facts)
+def recognize(registry: Registry, visitor: Visitor) -> tuple[dict[str, Value], Added]:
+    """The visitor's facts with `ad.*`, `audience.*` and declared facts, account list facts and derived facts; and the
+    source of each fact that was added (of the others it stays the visitor's)."""
+    facts: dict[str, Value] = dict(visitor.facts)
+    added: Added = {}
+    ad = find_ad(registry, visitor.ad_ref, facts)
     if ad is not None:
-        _add(ad.facts, Source.AD, facts, sources)
-    _add_account(registry, facts, sources)
+        _add(ad.facts, Source.AD, facts, added)
+    account = _find_account(registry, facts)
+    if account is not None:
+        _add(account.facts, Source.LIST, facts, added)
     for fact, rules in registry.derive:
-        if fact in facts:
-            continue
-        for condition, value in rules:
+        for condition, value in rules if fact not in facts else ():
             if condition.test(facts) is True:
-                facts[fact] = value
-                sources[fact] = Source.DERIVED
+                _add({fact: value}, Source.DERIVED, facts, added)
                 break
+    return facts, added
 
 
-def _add(new: Mapping[str, Value], source: Source, facts: dict[str, Value], sources: dict[str, Source]) -> None:
+def _add(new: Mapping[str, Value], source: Source, facts: dict[str, Value], added: Added) -> None:
     for name, value in new.items():
         if name not in facts:
             facts[name] = value
-            sources[name] = source
+            added[name] = source
 
 
 def find_ad(registry: Registry, ad_ref: str | None, facts: Mapping[str, Value]) -> AdFacts | None:
@@ -59,13 +64,8 @@ def find_ad(registry: Registry, ad_ref: str | None, facts: Mapping[str, Value]) 
     return None
 
 
-def _add_account(registry: Registry, facts: dict[str, Value], sources: dict[str, Source]) -> None:
+def _find_account(registry: Registry, facts: Mapping[str, Value]) -> Account | None:
     domain = facts.get("company.domain")
-    if not registry.accounts or domain is None:
-        return
-    account = registry.accounts.get(str(domain).casefold().removeprefix("www."))
-    if account is None:
-        return
-    _add(account.facts, Source.LIST, facts, sources)
-    if account.name:
-        _add({"company.name": account.name}, Source.LIST, facts, sources)
+    if domain is None or not registry.accounts:
+        return None
+    return registry.accounts.get(str(domain).casefold().removeprefix("www."))

@@ -54,10 +54,9 @@ class Persona:
 
 @dataclass(frozen=True, slots=True)
 class AdFacts:
-    """What recognizing an ad, an ad set or a campaign tells: `ad.*`, `audience.*` and what its targeting declares."""
+    """What recognizing an ad or a campaign tells: `ad.*`, `audience.*` and what its targeting declares."""
 
     facts: Mapping[str, Value]
-    persona: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,9 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the account lists say of one company: every list that names it; the rest from the first that does."""
+    """What the account lists say of one company: every list that names it; name, tier and relation from the first."""
 
-    lists: tuple[str, ...]
-    facts: Mapping[str, Value]  # company.lists, .tier, .relation
-    name: str | None
+    facts: Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +99,12 @@ class Experiment:
     goal: str
     phase: int = 1
     weight_epoch: int = 1
+
+    @property
+    def chances(self) -> tuple[float, ...]:
+        """The probability of each arm for a new unit; what is missing to 1 stays outside the experiment."""
+        space = self.namespace[2] - self.namespace[1] if self.namespace else 1.0
+        return tuple(space * (high - low) for low, high in self.ranges)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from personalizer.decision.assign import hash_unit
 from personalizer.decision.conditions import Condition, build_condition
 from personalizer.decision.decide import PROOF, PROOF_OR_LOOKUP, evidence_of, find_arm
 from personalizer.decision.index import RuleIndex
+from personalizer.decision.recognize import Added, recognize
 from personalizer.decision.registry import Experiment, Page, Registry
 from personalizer.model import Decision, Facts, Source, Value, Visitor
 
@@ -51,9 +52,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """All steps, with the chance of each arm for a visitor who is new."""
+    """All steps, the source of every known fact, and the chance of each arm for a visitor who is new."""
 
     steps: tuple[Step, ...]
+    sources: Mapping[str, Source]
     chances: Mapping[str, float]
 
 
@@ -65,7 +67,8 @@ def trace_decision(registry: Registry, visitor: Visitor, decision: Decision) -> 
         facts["icp"] = decision.icp
     if decision.persona:
         facts["persona"] = decision.persona
-    view = _View(registry, page, facts, decision)
+    _, added = recognize(registry, visitor)
+    view = _View(registry, page, visitor, facts, added, decision)
     reasons = " ".join(decision.reasons)
     steps = (
         Step(0, "recognize", _say_ad(decision)),
@@ -78,15 +81,21 @@ def trace_decision(registry: Registry, visitor: Visitor, decision: Decision) -> 
         Step(7, "experiment", _say_experiment(registry, page, visitor, decision)),
     )
     shown = Step(8, "served", f"{decision.shown} (HTTP {decision.status}); {reasons}")
-    return Trace((*steps, shown), arm_chances(registry, page, decision))
+    sources = {name: view.source(name) for name in decision.facts}
+    return Trace((*steps, shown), sources, arm_chances(registry, page, decision))
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
     registry: Registry
     page: Page
+    visitor: Visitor
     facts: Facts
+    added: Added
     decision: Decision
+
+    def source(self, name: str) -> Source:
+        return self.added.get(name) or self.visitor.sources[name]
 
     def rules(self, index: RuleIndex | None, chosen: str | None, facts: Facts) -> tuple[Rule, ...]:
         return (
@@ -98,7 +107,7 @@ class _View:
         rules = []
         for key, condition in self.page.negative.rules:
             allowed = PROOF_OR_LOOKUP if self.registry.icps[key].lookup else PROOF
-            evidence = evidence_of(self.page, self.facts, self.decision.sources, allowed)
+            evidence = evidence_of(self.page, self.visitor, self.facts, self.added, allowed)
             rules.append(self._rule(key, condition, key == self.decision.icp, evidence))
         return tuple(rules)
 
@@ -113,7 +122,7 @@ class _View:
                 build_condition(leaf).test(facts),
                 leaf.fact,
                 facts.get(leaf.fact),
-                self.decision.sources.get(leaf.fact),
+                self.source(leaf.fact) if leaf.fact in self.decision.facts else None,
             )
             for leaf in condition.leaves
         )
@@ -165,10 +174,7 @@ def arm_chances(registry: Registry, page: Page, decision: Decision) -> dict[str,
     experiment = _experiment_of(registry, page, decision)
     if experiment is None or not experiment.running:
         return {**chances, "personalized": rest}
-    space = experiment.namespace[2] - experiment.namespace[1] if experiment.namespace else 1.0
-    dealt = {
-        arm: rest * space * (high - low) for arm, (low, high) in zip(experiment.arms, experiment.ranges, strict=True)
-    }
+    dealt = {arm: rest * chance for arm, chance in zip(experiment.arms, experiment.chances, strict=True)}
     outside = rest - sum(dealt.values())
     return {**chances, **dealt, **({"personalized": outside} if outside > 1e-9 else {})}
 

@@ -67,6 +67,6 @@ def _headers(edge: Edge, reading: Reading, decision: Decision, token: str) -> He
         headers.append(STRICT_TRANSPORT)
     if reading.memory is not None and not decision.facts.get("device.bot"):
         arms = {f"{decision.experiment}:{decision.phase}": decision.arm} if decision.experiment and decision.arm else {}
-        memory = reading.memory.after_view(decision.page, decision.persona, decision.icp, arms)
-        headers.append(cookie_header(reading, memory, edge.keys))
+        reading.memory.add_view(decision.page, decision.persona, decision.icp, arms)
+        headers.append(cookie_header(reading.memory, edge.keys, https=reading.https))
     return headers

@@ -135,7 +135,8 @@ def goal_cookie(edge: Edge, reading: Reading, goal: str) -> Headers:
     """Set-Cookie that remembers the goal, for somebody whom we remember."""
     if reading.memory is None:
         return []
-    return [cookie_header(reading, reading.memory.after_goal(goal), edge.keys)]
+    reading.memory.add_goal(goal)
+    return [cookie_header(reading.memory, edge.keys, https=reading.https)]
 
 
 # --- reading ---

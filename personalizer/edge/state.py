@@ -17,7 +17,7 @@ from personalizer.edge.limits import RateLimit
 from personalizer.events.journal import Journal
 from personalizer.visitor.cookie import COOKIE_NAME, Memory, write_cookie
 from personalizer.visitor.keys import Keys
-from personalizer.visitor.read import Reading, VisitorReader
+from personalizer.visitor.read import VisitorReader
 
 Environ = Mapping[str, Any]
 
@@ -68,8 +68,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def cookie_header(reading: Reading, memory: Memory, keys: Keys) -> tuple[str, str]:
+def cookie_header(memory: Memory, keys: Keys, *, https: bool) -> tuple[str, str]:
     """Set-Cookie with what to remember."""
-    secure = "; Secure" if reading.https else ""
+    secure = "; Secure" if https else ""
     value = write_cookie(memory, keys)
     return "Set-Cookie", f"{COOKIE_NAME}={value}; Path=/; Max-Age={_YEAR}; HttpOnly; SameSite=Lax{secure}"

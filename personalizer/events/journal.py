@@ -123,7 +123,7 @@ class Journal:
         sync_every: float = 0.05,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the first free number under `data`. Raises StartError when it cannot be written, DataError as `read_node`."""
+        """Take the first free number under `data`. Raises StartError when the directory cannot be written."""
         try:
             _make_node(data)
             self._folder, self._lock = _take_number(data / "journal" / table)

@@ -10,7 +10,7 @@ mark since the handle was opened, so marks are read and rows committed with the 
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -73,14 +73,24 @@ class LakeTable:
         raise DataError(f"{self._path}: other collectors commit all the time; run one collector for a lake.")
 
     def tend(self) -> None:
-        """Vacuum and compact when it is time, unless another collector does just now. Raises as `append`."""
-        with contextlib.suppress(CommitFailedError):
-            if time.monotonic() - self._vacuumed >= VACUUM_EVERY:
-                self._open().vacuum(dry_run=False, full=True)  # full: also what a killed collector did not commit
-                self._vacuumed = time.monotonic()
-            if self._commits >= COMPACT_AFTER:
-                self._commits = 0
-                self._open().optimize.compact()
+        """Vacuum and compact when it is time. Raises OSError or DeltaError."""
+        if time.monotonic() - self._vacuumed >= VACUUM_EVERY:
+            self._open().vacuum(dry_run=False, full=True)  # full: also what a killed collector did not commit
+            self._vacuumed = time.monotonic()
+        if self._commits >= COMPACT_AFTER:
+            self._commits = 0
+            self._compact()
+
+    def _compact(self) -> None:
+        # One at a time, and on a handle opened within it: deltalake 1.6.6 lets two compactions of the same files both
+        # commit, which doubles every row in them. Its conflict check passes over files that are removed without a
+        # change of data (delta-rs #3982), and its `compact` takes neither application transactions nor a retry limit.
+        with (self._path / "_compacting").open("w") as lock:  # the underscore keeps it from the vacuum
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return  # another collector is at it
+            self._open().optimize.compact()
 
     def _commit(self, table: DeltaTable, batches: Sequence[Batch]) -> int:
         fresh = [batch for batch in (_beyond_mark(table, batch) for batch in batches) if len(batch.rows)]

@@ -99,59 +99,6 @@ class Fate(NamedTuple):
 
 _IN_RANGE = "ts >= $since AND ts < $until"
 
-_CONFIRMED = "AND decision_id IN (SELECT decision_id FROM events WHERE kind = 'seen')"
-
-_VIEWS = """
-views AS (  -- every exposure that counts, in order
-    SELECT
-        row_number() OVER (ORDER BY ts, writer, generation, ordinal) AS number,
-        coalesce(unit, visitor) AS person,
-        ts AS exposed,
-        CAST(ts AS DATE) AS day,
-        page, "row", icp, persona, experiment, phase, weight_epoch, sticky,
-        CASE WHEN holdout IS DISTINCT FROM 'in' THEN arm END AS dealt,
-        CASE holdout WHEN 'in' THEN 'holdout' WHEN 'out' THEN 'personalized' END AS side,
-        {label} AS label,
-        {by_1} AS by_1,
-        {by_2} AS by_2
-    FROM events
-    WHERE kind = 'exposure' AND not_counted IS NULL AND {in_range} {confirmed}
-),
-firsts AS (  -- who entered which contest, by which view
-    {contests}
-),
-entered AS (  -- and what was true at that view
-    SELECT
-        f.contest, f.number, f.person, f.views, f.multiple,
-        CASE f.contest WHEN 'experiment' THEN v.dealt WHEN 'page' THEN v.label ELSE v.side END AS arm,
-        CASE WHEN f.contest = 'experiment' THEN v.experiment END AS experiment,
-        CASE WHEN f.contest = 'experiment' THEN v.phase END AS phase,
-        CASE WHEN f.contest = 'experiment' THEN v.weight_epoch END AS weight_epoch,
-        CASE WHEN v.sticky THEN 0 ELSE 1 END AS fresh,
-        v.exposed, v.day, v.page, v."row", v.icp, v.persona, v.by_1, v.by_2
-    FROM firsts f JOIN views v ON v.number = f.number
-)"""
-
-_CONTEST = """SELECT '{name}' AS contest, person, count(*) AS views, min(number) AS number,
-        {several} AS multiple
-    FROM views WHERE {taking_part} GROUP BY {key}, person"""
-
-
-class _Contest(NamedTuple):
-    name: str
-    key: str
-    taking_part: str
-    arm: str
-    exclusive: bool  # a unit seen in two arms is in none; else its first view decides
-
-
-_CONTESTS = (
-    _Contest("experiment", "experiment, phase", "dealt IS NOT NULL", "dealt", True),
-    _Contest("row", 'page, "row"', "side IS NOT NULL", "side", True),
-    _Contest("holdout", "page", "side IS NOT NULL", "side", True),
-    _Contest("page", "page", "TRUE", "label", False),
-)
-
 _CONVERSIONS = """
 sent AS (  -- conversions as they came; an id counts once for ever, the first time that it may count at all
     SELECT
@@ -180,33 +127,85 @@ done AS (  -- with the goal's rules, as far as the report's time can reach; mone
         END AS worth
     FROM goals_sent s LEFT JOIN goals g ON g.goal = s.reached
     WHERE s.ts >= $since AND s.ts < $until + coalesce(g.span, INTERVAL 0 SECOND)
-),
-credited AS (  -- to each contest of the person inside the window; without an id of its own, once per unit
-    SELECT
-        e.contest, e.number, d.goal, d.event_id, d.worth,
-        row_number() OVER (
-            PARTITION BY e.contest, e.number, d.goal, CASE WHEN d.once = 'id' THEN d.conversion_id END
-            ORDER BY d.ts, d.writer, d.generation, d.ordinal
-        ) AS turn
-    FROM done d JOIN entered e ON e.person = d.person
-    WHERE d.ts >= e.exposed AND d.ts < e.exposed + d.span
-        AND NOT e.multiple AND NOT d.copy AND d.not_counted IS NULL
 )"""
 
-_GROUP = 'contest, multiple, arm, experiment, phase, weight_epoch, page, "row", icp, persona, day, by_1, by_2'
+_VIEWS = """
+views AS (  -- every exposure that counts, in order
+    SELECT
+        row_number() OVER (ORDER BY ts, writer, generation, ordinal) AS number,
+        coalesce(unit, visitor) AS person,
+        ts, page, "row", icp, persona, experiment, phase, weight_epoch, sticky,
+        CASE WHEN holdout IS DISTINCT FROM 'in' THEN arm END AS dealt,
+        CASE holdout WHEN 'in' THEN 'holdout' WHEN 'out' THEN 'personalized' END AS side,
+        {label} AS label,
+        {by_1} AS by_1,
+        {by_2} AS by_2
+    FROM events
+    WHERE kind = 'exposure' AND not_counted IS NULL AND {in_range} {only}
+),
+firsts AS (  -- who entered which contest, by which view
+    {contests}
+),
+credited AS (  -- conversions to each contest of the person, inside the window; without an id, once per unit
+    SELECT
+        f.contest, f.number, d.goal, d.event_id, d.worth,
+        row_number() OVER (
+            PARTITION BY f.contest, f.number, d.goal, CASE WHEN d.once = 'id' THEN d.conversion_id END
+            ORDER BY d.ts, d.writer, d.generation, d.ordinal
+        ) AS turn
+    FROM done d JOIN firsts f ON f.person = d.person
+    WHERE d.ts >= f.exposed AND d.ts < f.exposed + d.span
+        AND NOT f.multiple AND NOT d.copy AND d.not_counted IS NULL
+)"""
+
+_CONFIRMED = "AND decision_id IN (SELECT decision_id FROM events WHERE kind = 'seen')"
+
+_WHO_CONVERTED = "AND coalesce(unit, visitor) IN (SELECT person FROM done)"
+
+_CONTEST = """SELECT '{name}' AS contest, person, min(number) AS number, min(ts) AS exposed, count(*) AS views,
+        {several} AS multiple
+    FROM views WHERE {taking_part} GROUP BY {key}, person"""
+
+
+class _Contest(NamedTuple):
+    name: str
+    key: str
+    taking_part: str
+    arm: str
+    exclusive: bool  # a unit seen in two arms is in none; else its first view decides
+
+
+_CONTESTS = (
+    _Contest("experiment", "experiment, phase", "dealt IS NOT NULL", "dealt", True),
+    _Contest("row", 'page, "row"', "side IS NOT NULL", "side", True),
+    _Contest("holdout", "page", "side IS NOT NULL", "side", True),
+    _Contest("page", "page", "TRUE", "label", False),
+)
 
 _STATISTICS = f"""
-WITH {{views}}, {_CONVERSIONS},
+WITH {_CONVERSIONS}, {{views}},
 outcomes AS (  -- y of each unit that converted
     SELECT contest, number, goal, count(*) AS conversions, sum(worth) AS y
     FROM credited WHERE turn = 1 GROUP BY contest, number, goal
+),
+counted AS (  -- a line for each unit, and one for each goal that it reached
+    SELECT contest, number, multiple, NULL AS goal, 1 AS units, views,
+        0 AS converters, 0 AS conversions, 0 AS y, 0.0 AS y_squares
+    FROM firsts
+    UNION ALL
+    SELECT contest, number, FALSE, goal, 0, 0, 1, conversions, y, CAST(y AS DOUBLE) * y FROM outcomes
 )
-SELECT {_GROUP}, NULL AS goal, count(*) AS units, sum(fresh) AS fresh, sum(views) AS views,
-    0 AS converters, 0 AS conversions, 0 AS y, 0.0 AS y_squares
-FROM entered GROUP BY {_GROUP}
-UNION ALL
-SELECT {_GROUP}, goal, 0, 0, 0, count(*), sum(conversions), sum(y), sum(CAST(y AS DOUBLE) * y)
-FROM outcomes JOIN entered USING (contest, number) GROUP BY {_GROUP}, goal
+SELECT  -- with what was true at the first view
+    c.contest, c.multiple,
+    CASE c.contest WHEN 'experiment' THEN v.dealt WHEN 'page' THEN v.label ELSE v.side END AS arm,
+    CASE WHEN c.contest = 'experiment' THEN v.experiment END AS experiment,
+    CASE WHEN c.contest = 'experiment' THEN v.phase END AS phase,
+    CASE WHEN c.contest = 'experiment' THEN v.weight_epoch END AS weight_epoch,
+    v.page, v."row", v.icp, v.persona, CAST(v.ts AS DATE) AS day, v.by_1, v.by_2,
+    c.goal, sum(c.units), sum(CASE WHEN v.sticky THEN 0 ELSE c.units END), sum(c.views),
+    sum(c.converters), sum(c.conversions), sum(c.y), sum(c.y_squares)
+FROM counted c JOIN views v ON v.number = c.number
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
 """  # noqa: S608 (constants of this file)
 
 _RECEIVED = f"""
@@ -216,9 +215,9 @@ GROUP BY kind, refused_reason, not_counted
 """  # noqa: S608
 
 _FATES = f"""
-WITH {{views}}, {_CONVERSIONS},
+WITH {_CONVERSIONS}, {{views}},
 best AS (SELECT event_id, goal, min(turn) AS turn FROM credited GROUP BY event_id, goal),
-people AS (SELECT person, min(exposed) AS exposed FROM entered WHERE NOT multiple GROUP BY person),
+people AS (SELECT person, min(exposed) AS exposed FROM firsts WHERE NOT multiple GROUP BY person),
 fates AS (
     SELECT
         d.goal, d.not_counted, d.other_money,
@@ -239,9 +238,9 @@ fates AS (
     LEFT JOIN best b ON b.event_id = d.event_id AND b.goal = d.goal
     LEFT JOIN people p ON p.person = d.person
 )
-SELECT goal, fate, reason, count(*), sum(CASE WHEN other_money AND fate = 'counted' THEN 1 ELSE 0 END)
-FROM (SELECT *, CASE fate WHEN 'orphan' THEN why_orphan WHEN 'not_counted' THEN not_counted END AS reason FROM fates)
-GROUP BY goal, fate, reason
+SELECT goal, fate, CASE fate WHEN 'orphan' THEN why_orphan WHEN 'not_counted' THEN not_counted END,
+    count(*), sum(CASE WHEN other_money AND fate = 'counted' THEN 1 ELSE 0 END)
+FROM fates GROUP BY 1, 2, 3
 """  # noqa: S608
 
 
@@ -264,8 +263,8 @@ def open_events(files: Sequence[str], goals: Iterable[Goal]) -> Iterator[duckdb.
 def read_statistics(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Row]:
     """All groups of the scope's contests."""
     names = ("experiment", "page") if scope.experiment else tuple(contest.name for contest in _CONTESTS)
-    found = connection.execute(_STATISTICS.format(views=_views_sql(scope, names)), _parameters(scope)).fetchall()
-    return [_row(scope.by, *line) for line in found]
+    text = _STATISTICS.format(views=_views_sql(scope, names))
+    return [_row(scope.by, *line) for line in connection.execute(text, _parameters(scope)).fetchall()]
 
 
 def count_received(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Received]:
@@ -276,18 +275,18 @@ def count_received(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[
 
 def count_fates(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Fate]:
     """Conversions that could belong to the time range, by how they ended in the main contest."""
-    text = _FATES.format(views=_views_sql(scope, (scope.main,)))
+    text = _FATES.format(views=_views_sql(scope, (scope.main,), _WHO_CONVERTED))
     return [Fate(*line) for line in connection.execute(text, _parameters(scope)).fetchall()]
 
 
-def _views_sql(scope: Scope, names: Sequence[str]) -> str:
+def _views_sql(scope: Scope, names: Sequence[str], only: str = "") -> str:
     columns = [dimension.sql for dimension in scope.by] + ["NULL", "NULL"]
     return _VIEWS.format(
         label=LABEL,
         by_1=columns[0],
         by_2=columns[1],
         in_range=_IN_RANGE,
-        confirmed="" if scope.raw else _CONFIRMED,
+        only=only if scope.raw else f"{only} {_CONFIRMED}",
         contests="\n    UNION ALL\n    ".join(_contest_sql(scope, c) for c in _CONTESTS if c.name in names),
     )
 

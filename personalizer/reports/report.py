@@ -26,7 +26,8 @@ from personalizer.reports.query import (
     open_events,
     read_statistics,
 )
-from personalizer.reports.result import Cell, Line, Report
+from personalizer.reports.result import Cell, Comparison, Line, Report
+from personalizer.reports.verdict import PEEKING
 from personalizer.reports.waterfall import build_waterfall
 
 COLUMNS_ANYWAY = ("page", "arm")  # every table by segment has these columns, asked for or not
@@ -62,6 +63,7 @@ def run_report(
     if experiment and not any(row.contest == "experiment" for row in found.rows):
         _check(experiment, registry.experiments, "experiment")
     lens = Lens(registry, as_of, confidence, goal, segmented=bool(dimensions))
+    comparisons = compare(found.rows, lens)
     waterfall = build_waterfall(found.received, found.rows, found.fates, scope.main, lens.unmatured)
     pages = _pages(found.rows, registry, experiment)
     cells = [row for row in found.rows if row.contest == "page" and row.page in pages]
@@ -78,10 +80,10 @@ def run_report(
         by=tuple(d.name for d in dimensions) if by else CELLS_BY,
         goals={page: lens.goal_of_page(page) for page in pages},
         waterfall=waterfall,
-        comparisons=compare(found.rows, lens),
+        comparisons=comparisons,
         cells=_cells(cells),
         lines=_lines(cells, lens, chosen=bool(by)),
-        notes=tuple(_notes(found, scope, waterfall.unmatured, _matured_until(pages, lens))),
+        notes=tuple(_notes(found, scope, comparisons, waterfall.unmatured, _matured_until(pages, lens))),
     )
 
 
@@ -199,7 +201,9 @@ def _matured_until(pages: Iterable[str], lens: Lens) -> dt.date:
     return (lens.as_of - dt.timedelta(seconds=longest)).astimezone(dt.UTC).date()
 
 
-def _notes(found: _Found, scope: Scope, unmatured: int, matured_until: dt.date) -> Iterable[str]:
+def _notes(
+    found: _Found, scope: Scope, comparisons: Iterable[Comparison], unmatured: int, matured_until: dt.date
+) -> Iterable[str]:
     views = sum(line.events for line in found.received if line.kind == "exposure")
     if not views:
         where = " in this time" if scope.since or scope.until else ""
@@ -212,6 +216,13 @@ def _notes(found: _Found, scope: Scope, unmatured: int, matured_until: dt.date) 
         yield (
             "No view counts: none was confirmed by the page's beacon, or all were bots or internal. "
             "The waterfall says which; `--raw` takes unconfirmed views too."
+        )
+    if any(comparison.differences for comparison in comparisons):
+        yield PEEKING
+    if found.rows:
+        yield (
+            "Only comparisons hold what chance has dealt side by side. The tables of a page describe: their lines show "
+            "different people, who may convert differently whatever they see."
         )
     if scope.raw:
         yield "Raw: views that no beacon confirmed are in these figures, and so are programs that load no beacon."

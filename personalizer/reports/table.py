@@ -64,14 +64,14 @@ def _blocks(report: Report) -> Iterable[RenderableType]:
 
 
 def _heading(report: Report) -> RenderableType:
-    since = f"from {report.since:%Y-%m-%d %H:%M}" if report.since else "from the start"
-    until = f"until {report.until:%Y-%m-%d %H:%M}" if report.until else "until now"
+    since = f"from {report.since:%Y-%m-%d %H:%M %Z}" if report.since else "from the start"
+    until = f"until {report.until:%Y-%m-%d %H:%M %Z}" if report.until else "until now"
     what = report.experiment or "everything"
     which = "all views, confirmed or not" if report.raw else "confirmed views"
     return Group(
         _text(f"{report.site}: {what}"),
         _text(
-            f"As of {report.as_of:%Y-%m-%d %H:%M:%S %Z}. First views {since} {until} (UTC), {which}. "
+            f"As of {report.as_of:%Y-%m-%d %H:%M:%S %Z}. First views {since} {until}, {which}. "
             f"Intervals at {100 * report.confidence:.4g} %. Workspace {report.revision}."
         ),
     )
@@ -130,7 +130,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _arms(title: str, comparison: Comparison, report: Report) -> Table:
-    heads = ("arm", "units", "converted", "interval", "value a unit", "difference in points", "lift")
+    heads = ("arm", "units", "converted", "interval", "value a unit", "points apart", "lift")
     table = _table(title, heads, numbers=len(heads) - 1)
     differences = {difference.arm: difference for difference in comparison.differences}
     for arm in comparison.arms:
@@ -149,8 +149,8 @@ def _difference(difference: Difference | None) -> tuple[str, str]:
     gap = f"{points(difference.difference)} ({points(difference.low)} to {points(difference.high)})"
     if difference.lift is None or difference.lift_low is None or difference.lift_high is None:
         return gap, "not defined"
-    ends = (percent(end, signed=True) for end in (difference.lift, difference.lift_low, difference.lift_high))
-    return gap, "{} ({} to {})".format(*ends)
+    interval = percent(difference.lift_low, difference.lift_high, sign="+")
+    return gap, f"{percent(difference.lift, sign='+')} ({interval})"
 
 
 def _health(comparison: Comparison) -> Iterable[str]:
@@ -168,8 +168,8 @@ def _shares(srm: Srm) -> str:
 
 
 def _segments(comparison: Comparison, report: Report) -> RenderableType:
-    heads = (*report.by, "arm", "units", "converted", "interval", "difference in points", "finding")
-    table = _table("", heads, numbers=4, texts_after=1)
+    heads = (*report.by, "arm", "units", "converted", "interval", "points apart", "finding")
+    table = _table(f"The same by {' and '.join(report.by)}", heads, numbers=4, texts_after=1)
     rows = [
         (segment.values, arm, next((d for d in segment.differences if d.arm == arm.arm), None))
         for segment in comparison.segments
@@ -188,7 +188,8 @@ def _segments(comparison: Comparison, report: Report) -> RenderableType:
 def _lines(lines: Sequence[Line], report: Report) -> RenderableType:
     first = lines[0]
     heads = (*report.by, "arm", "units", "views", "converted", "interval", "value a unit")
-    table = _table(f"Page {first.page}, goal {first.goal}", heads, numbers=5)
+    by = f", by {' and '.join(report.by)}" if report.by else ""
+    table = _table(f"Page {first.page}, goal {first.goal}{by}", heads, numbers=5)
     for line in lines[:MOST_LINES]:
         converted, interval = _fraction(line.converters, line.units), _interval(line.rate)
         money = _money(line.value, line.units, report)
@@ -206,7 +207,7 @@ def _left_off(lines: int) -> Iterable[Text]:
 
 
 def _table(title: str, heads: Sequence[str], *, numbers: int, texts_after: int = 0) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=_text(title) if title else None, title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, title=_text(title), title_justify="left", pad_edge=False)
     first_number = len(heads) - numbers - texts_after
     for place, head in enumerate(heads):
         number = first_number <= place < first_number + numbers
@@ -228,7 +229,7 @@ def _fraction(converters: int, units: int) -> str:
 
 
 def _interval(rate: Rate) -> str:
-    return f"{percent(rate.low)} to {percent(rate.high)}" if rate.share is not None else ""
+    return percent(rate.low, rate.high) if rate.share is not None else ""
 
 
 def _money(value: int, units: int, report: Report) -> str:

@@ -6,6 +6,7 @@ What enters: a comparison's figures. What leaves: sentences. Must not: claim mor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from personalizer.reports.result import Arm, Difference, Finding, Srm
 
@@ -17,8 +18,8 @@ SRM_CAUSES = (
     "version past the engine; a share was changed during the report's time; bots that see only one version."
 )
 PEEKING = (
-    "The interval is right for one look at a time planned beforehand; whoever looks again and again and stops when it "
-    "looks good is less sure than it says."
+    "Every interval is right for one look at a time planned beforehand. Whoever looks again and again, and stops when "
+    "it looks good, is less sure than it says."
 )
 
 _ACTIONS = {
@@ -59,8 +60,6 @@ def say_verdict(
         said.append("No verdict: there are no visitors to compare yet on " + " and ".join(_empty(arms)) + ".")
     for difference in differences:
         said += _say_difference(contest, arms, difference, level)
-    if any(difference.finding != "not enough data" for difference in differences):
-        said.append(PEEKING)
     if len(differences) > 1:
         said.append(
             "Each arm is compared with the baseline alone; the more arms, the more often one looks different by chance."
@@ -78,11 +77,10 @@ def say_verdict(
     return tuple(said)
 
 
-def percent(share: float, signed: bool = False) -> str:
-    """0.1234 as 12.3 %; below 1 % with two decimals."""
-    value = 100 * share
-    digits = 1 if abs(value) >= 1 or value == 0 else 2
-    return f"{value:{'+' if signed else ''}.{digits}f} %"
+def percent(*shares: float, sign: Literal["", "+"] = "") -> str:
+    """0.1234 as 12.3 %, two shares as 5.3 to 10.1 %; below 1 % with two decimals. `+` also signs what is above 0."""
+    values = (100 * share for share in shares)
+    return " to ".join(f"{value:{sign}.{1 if abs(value) >= 1 or not value else 2}f}" for value in values) + " %"
 
 
 def points(difference: float) -> str:
@@ -107,8 +105,8 @@ def _say_difference(contest: str, arms: Sequence[Arm], difference: Difference, l
             "What to do: leave it running, or decide by something else; smaller differences cannot be seen yet.",
         ]
     lift = (
-        f", a lift of {percent(difference.lift, signed=True)} "
-        f"(from {percent(difference.lift_low, signed=True)} to {percent(difference.lift_high, signed=True)})"
+        f", a lift of {percent(difference.lift, sign='+')} "
+        f"({percent(difference.lift_low, difference.lift_high, sign='+')})"
         if difference.lift is not None and difference.lift_low is not None and difference.lift_high is not None
         else ""
     )
@@ -134,10 +132,14 @@ def _short(arm: Arm) -> str:
     """What a side lacks for a verdict, in words; empty when it has enough."""
     lacks = []
     if arm.units < ENOUGH_UNITS:
-        lacks.append(f"{ENOUGH_UNITS - arm.units:,} more visitors")
+        lacks.append(_count(ENOUGH_UNITS - arm.units, "more visitor"))
     if arm.converters < ENOUGH_CONVERTERS:
-        lacks.append(f"{ENOUGH_CONVERTERS - arm.converters:,} more converters")
+        lacks.append(_count(ENOUGH_CONVERTERS - arm.converters, "more converter"))
     return "needs " + " and ".join(lacks) if lacks else ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _empty(arms: Sequence[Arm]) -> list[str]:

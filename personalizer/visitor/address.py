@@ -27,7 +27,7 @@ class ClientRule:
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._trusted = tuple(trusted)
-        self._cached = lru_cache(maxsize=16_384)(self._read)
+        self._cached = lru_cache(maxsize=32_768)(self._read)
 
     def read(self, environ: Mapping[str, Any]) -> Client:
         """The peer; behind a trusted proxy, the rightmost address of X-Forwarded-For that is not a trusted one.

@@ -20,7 +20,7 @@ from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
 MAX_TECHNOLOGIES = 50
 MAX_BAND = 60  # characters
 
-_KEYS = ("company", "domain", "name")
+_KEYS = ("company", "domain")
 _NOTHING: Mapping[str, Value] = {}
 _NOT_AT_WORK = frozenset({"residential", "hosting", "mobile"})
 _DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")

@@ -26,7 +26,7 @@ MAX_GOALS = 20
 MAX_UTM = 80  # bytes of a remembered UTM value
 
 _FORMAT = 1  # raise it when the fields of `Memory` change; older cookies are then new visitors
-_PREFIX = f"{COOKIE_NAME}="
+_START = f";{COOKIE_NAME}="
 _PURPOSE = b"cookie"
 _MAX_PAYLOAD = MAX_COOKIE - SIGNATURE_LENGTH
 _STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")  # `urlsafe_b64decode`, at half its price
@@ -73,10 +73,9 @@ class Memory:
 
 def find_cookie(header: str) -> str:
     """The value of our cookie in a Cookie header, the first of several; `""` without one."""
-    for part in header.split(";"):
-        if part.lstrip().startswith(_PREFIX):
-            return part.strip().removeprefix(_PREFIX)
-    return ""
+    cookies = ";" + header.replace("; ", ";")  # servers join the cookies of several headers without the space
+    start = cookies.find(_START)
+    return cookies[start + len(_START) :].partition(";")[0].strip() if start >= 0 else ""
 
 
 def read_cookie(value: str, keys: Keys, now: float) -> Memory | None:
@@ -89,7 +88,8 @@ def read_cookie(value: str, keys: Keys, now: float) -> Memory | None:
     try:
         data = a2b_base64(payload.translate(_STANDARD_ALPHABET) + b"==")
         form, *head, last, first, persona, icp, goals, pages, arms = orjson.loads(data)
-        memory = Memory(*head, Touch(*last), tuple(first), persona, icp, tuple(goals), tuple(pages), arms)
+        fields = (*head, Touch(*last), tuple(first), persona, icp, tuple(goals), tuple(pages), arms)
+        memory = Memory(*fields)
     except (ValueError, TypeError):  # one of ours, of another format
         return None
     return memory if form == _FORMAT and now - memory.last_seen <= MAX_AGE else None

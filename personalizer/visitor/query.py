@@ -77,9 +77,12 @@ def _parse(raw: str, read_value: Callable[[str], str]) -> Query:
         name, _, value = part.partition("=")
         if "%" in name:
             name = unquote(name, errors=_ERRORS)
-        if name in _KNOWN:
-            duplicated = duplicated or name in found
-            found.setdefault(name, value)
+        if name not in _KNOWN:
+            continue
+        if name in found:
+            duplicated = True
+        else:
+            found[name] = value
     utm = [read_value(found[name]) if name in found else "" for name in UTM_NAMES]
     touch = Touch._make((*utm, *_read_click(found), _read_ad_ref(found)))
     return Query(touch if any(touch) else None, touch.facts, duplicated)
@@ -98,8 +101,8 @@ _read_value_cached = lru_cache(maxsize=4096)(_read_value)
 
 
 def _read_ad_ref(found: dict[str, str]) -> str:
-    ad_ref = found.get(AD_REF, "")
-    return ad_ref if _AD_REF.fullmatch(ad_ref) else ""
+    ad_ref = found.get(AD_REF)
+    return ad_ref if ad_ref and _AD_REF.fullmatch(ad_ref) else ""
 
 
 def _read_click(found: dict[str, str]) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from personalizer.visitor.local_time import time_facts
 from personalizer.visitor.query import Touch, parse_query
 from personalizer.visitor.referrer import parse_referrer
 from personalizer.visitor.salt import Salts
-from personalizer.visitor.visit import freeze_company, remember_view, visit_facts
+from personalizer.visitor.visit import begin_memory, freeze_company, remember_view, visit_facts
 
 Environ = Mapping[str, Any]
 
@@ -96,14 +96,30 @@ class VisitorReader:
         query = parse_query(environ.get("QUERY_STRING", ""))
         cookie = find_cookie(environ.get("HTTP_COOKIE", ""))
         mode = _choose_mode(environ, cookie, facts, site)
-        known = frozen = False
-        if mode is Mode.PERSISTENT:
-            memory = read_cookie(cookie, self.keys, now)
-            known = memory is not None
-            company = self._companies.lookup(client.address, facts)
-            if page_view:
-                memory = self._remember(memory, now, query.touch, facts, company)
-            ...
+        memory = read_cookie(cookie, self.keys, now) if mode is Mode.PERSISTENT else None
+        new = memory is None
+        found = self._companies.lookup(client.address, facts) if mode is Mode.PERSISTENT else _NO_FACTS
+        if page_view and mode is Mode.PERSISTENT:
+            memory = self._remember_view(memory, now, query.touch, facts, found)
+        company = freeze_company(found, memory.company) if memory else found
+        touch = query.touch or (memory.last if memory else _NO_TOUCH)
+        facts.update(query.facts or touch.facts)
+        facts.update(visit_facts(memory))
+        facts.update(company)
+        id_, visit = (memory.id, memory.visit) if memory else self._name_stranger(environ, client, mode, now)
+        visitor = Visitor(
+            facts=facts,
+            sources=_SOURCES[query.touch is None, company is not found],
+            id=id_,
+            visit=visit,
+            unit=memory.unit if memory and not facts["device.bot"] else None,
+            mode=mode,
+            arms=memory.arms if memory else _NO_ARMS,
+            ad_ref=touch.ad_ref or None,
+            not_counted=_why_not_counted(facts, client, site),
+        )
+        return Reading(visitor, memory, new, client.https, client.address, query.duplicated)
+
     def _request_facts(self, environ: Environ, client: Client, site: SiteRules, now: float) -> dict[str, Value]:
         """What the address, the headers and the clock tell, before anything of a visitor is read or kept."""
         facts = {
@@ -115,25 +131,22 @@ class VisitorReader:
         facts.update(time_facts(now, facts.get("geo.timezone"), site.timezone))
         return facts
 
-    def _recognize(
-        self, cookie: str, client: Client, facts: Facts, touch: Touch | None, now: float, page_view: bool
-    ) -> _Person:
-        """Persistent mode: by the cookie; a page view is remembered in it, and gives a stranger an id."""
-        company = self._companies.lookup(client.address, facts)
-        known = memory = read_cookie(cookie, self.keys, now)
-        if page_view:
-            domain = str(company.get("company.domain", ""))
-            memory = remember_view(known, now, touch, facts.get("referrer.kind"), domain, self._new_id)
+    def _remember_view(
+        self, memory: Memory | None, now: float, touch: Touch | None, facts: Facts, found: Facts
+    ) -> Memory:
+        """Persistent mode only: what the cookie should hold after this view."""
+        domain = str(found.get("company.domain", ""))
         if memory is None:
-            return _Person(self._new_id(), self._new_id()[:8], company=company)
-        frozen = freeze_company(company, memory.company)
-        return _Person(memory.id, memory.visit, known, memory, frozen, frozen is not company)
+            memory = begin_memory(now, domain, self._new_id)
+        remember_view(memory, now, touch, facts.get("referrer.kind"), domain, self._new_id)
+        return memory
 
-    def _name_for_today(self, environ: Environ, client: Client, now: float) -> _Person:
-        """Storage-free mode: an id for the day; no cookie is read or written, no company looked up."""
-        agent, host = environ.get("HTTP_USER_AGENT", ""), environ.get("HTTP_HOST", "")
-        daily = self._salts.daily_id(now, client.address, agent, host)
-        return _Person(daily.visitor, daily.visit)
+    def _name_stranger(self, environ: Environ, client: Client, mode: Mode, now: float) -> tuple[str, str]:
+        """Visitor and visit of somebody we do not remember: for today in storage-free mode, else for this request."""
+        if mode is Mode.STORAGE_FREE:
+            agent, host = environ.get("HTTP_USER_AGENT", ""), environ.get("HTTP_HOST", "")
+            return self._salts.daily_id(now, client.address, agent, host)
+        return self._new_id(), self._new_id()[:8]
 
 
 def open_visitor_reader(settings: Settings) -> VisitorReader:
@@ -164,5 +177,7 @@ def _choose_mode(environ: Environ, cookie: str, facts: Facts, site: SiteRules) -
 def _why_not_counted(facts: Facts, client: Client, site: SiteRules) -> str | None:
     if facts["device.bot"]:
         return "bot"
-    ip = client.ip
-    return "internal" if ip is not None and any(ip in network for network in site.internal) else None
+    for network in site.internal:
+        if client.ip is not None and client.ip in network:
+            return "internal"
+    return None

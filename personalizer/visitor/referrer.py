@@ -13,31 +13,29 @@ from pathlib import Path
 
 from personalizer.model import Value
 
+MAX_HEADER = 300  # characters; the host stands at the front
 MAX_HOST = 253
 
 _LIST = Path(__file__).parent / "data" / "referrers.txt"
-_AUTHORITY = re.compile(r"(?:https?|android-app)://([^/?#\\\s]{1,300})", re.IGNORECASE)
+_AUTHORITY = re.compile(r"(?:https?|android-app)://([^/?#\\\s]+)", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9])?")
 # Endings under which a company holds its own name country by country: .com, .de, .co.uk, .com.br
 _COUNTRY_ENDING = re.compile(r"\.(?:com|[a-z]{2}|com?\.[a-z]{2})")
 
-_DIRECT: Mapping[str, Value] = {"referrer.kind": "direct"}
-_UNREADABLE: Mapping[str, Value] = {}
-
 
 def parse_referrer(header: str, hosts: tuple[str, ...]) -> Mapping[str, Value]:
     """Facts of a Referer header: direct without one, internal for one of `hosts`, nothing when it is unreadable."""
-    if not header:
-        return _DIRECT
-    match = _AUTHORITY.match(header)
-    return _lookup(match[1], hosts) if match else _UNREADABLE
+    return _parse(header[:MAX_HEADER], hosts)
 
 
 @lru_cache(maxsize=4096)
-def _lookup(authority: str, hosts: tuple[str, ...]) -> Mapping[str, Value]:
-    host = _host(authority)
+def _parse(header: str, hosts: tuple[str, ...]) -> Mapping[str, Value]:
+    if not header:
+        return {"referrer.kind": "direct"}
+    match = _AUTHORITY.match(header)
+    host = _host(match[1]) if match else ""
     if not host:
-        return _UNREADABLE
+        return {}
     return {"referrer.domain": host, "referrer.kind": "internal" if host in hosts else lookup_kind(host)}
 
 

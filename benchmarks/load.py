@@ -1,0 +1,76 @@
+"""One round of load on one server: requests answered, and what they cost in CPU.
+
+What enters: a peer and a file of requests. What leaves: a `Round`. Must not: leave loopback, or count a round in which
+anything was refused.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peers import BenchError, Peer, cpu_seconds
+
+CONNECTIONS = 16
+
+_SCRIPT = Path(__file__).with_name("replay.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round measured. CPU in µs a request: `cpu` of the answering process, `others` of its helpers by name."""
+
+    requests: int
+    rate: float  # requests/s
+    bytes_each: float  # of an answer, headers included
+    p50: float  # ms
+    p99: float  # ms
+    cpu: float
+    others: Mapping[str, float]
+
+
+def run_round(peer: Peer, requests: Path, seconds: int, seed: int) -> Round:
+    """Load `peer` for some seconds. Raises BenchError when a request failed."""
+    pids = {"": peer.pid, **peer.others}
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    told = _run_wrk(peer.port, requests, seconds, seed)
+    spent = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
+    count = told["requests"]
+    if told["refused"] or told["broken"] or not count:
+        raise BenchError(
+            f"{peer.name}: of {count} requests {told['refused']} were refused and {told['broken']} broke off."
+        )
+    each = {name: total / count * 1e6 for name, total in spent.items()}
+    return Round(
+        requests=count,
+        rate=count / told["microseconds"] * 1e6,
+        bytes_each=told["bytes"] / count,
+        p50=told["p50"] / 1000,
+        p99=told["p99"] / 1000,
+        cpu=each.pop(""),
+        others=each,
+    )
+
+
+def _run_wrk(port: int, requests: Path, seconds: int, seed: int) -> dict[str, int]:
+    command = [
+        "wrk",
+        "--threads",
+        "1",
+        "--connections",
+        str(CONNECTIONS),
+        "--duration",
+        f"{seconds}s",
+        "--timeout",
+        "10s",
+    ]
+    command += ["--script", str(_SCRIPT), f"http://127.0.0.1:{port}", "--", str(requests), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    try:
+        told: dict[str, int] = json.loads(done.stdout.strip().splitlines()[-1])
+    except (IndexError, ValueError) as error:
+        raise BenchError(f"wrk could not run: {(done.stderr or done.stdout).strip()[-500:]}") from error
+    return told

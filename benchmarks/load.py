@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers import BenchError, Peer, cpu_seconds
+from benchmarks import BenchError
+from benchmarks.peers import Peer, cpu_seconds
 
 CONNECTIONS = 16
 

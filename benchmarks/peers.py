@@ -12,25 +12,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 
+from benchmarks import BenchError
 from benchmarks.serve import THREADS
 from benchmarks.traffic import Headers, Request
 from benchmarks.workspace import PATH, Bench
 from personalizer.serve import answers, die_with_parent, probe_port
 
 ROOT = Path(__file__).resolve().parent.parent
+OURS = "personalizer"
 START_SECONDS = 60
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class BenchError(Exception):
-    """The comparison cannot be made; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +69,14 @@ def run_ours(bench: Bench, data: Path, secret: str) -> Iterator[Peer]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PERSONALIZER_")}
     environ |= {f"PERSONALIZER_{name}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "personalizer", "serve"]
-    with _process("personalizer", command, bench.folder / "personalizer.log", environ) as process:
-        _await_answer("personalizer", port, process)
+    with _process(OURS, command, bench.folder / "personalizer.log", environ) as process:
+        _await_answer(OURS, port, process)
         children = _children(process.pid)
         collectors = [pid for pid in children if "collect" in _command_of(pid)]
         workers = [pid for pid in children if pid not in collectors]
         if len(workers) != 1 or len(collectors) != 1:
-            raise BenchError(f"personalizer runs {len(workers)} workers and {len(collectors)} collectors, not one each")
-        with _peer("personalizer", port, workers[0], {"collector": collectors[0]}) as peer:
+            raise BenchError(f"{OURS} runs {len(workers)} workers and {len(collectors)} collectors, not one each")
+        with _peer(OURS, port, workers[0], {"collector": collectors[0]}) as peer:
             yield peer
 
 
@@ -97,26 +95,13 @@ def engine_settings(bench: Bench, data: Path, secret: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def run_empty(bench: Bench, body: bytes) -> Iterator[Peer]:
-    """An empty Flask view that returns `body`."""
-    file = bench.folder / "body.html"
-    file.write_bytes(body)
+def run_peer(name: str, bench: Bench, app: Sequence[str], others: Mapping[str, int] | None = None) -> Iterator[Peer]:
+    """One of `benchmarks.serve`'s apps, named with its arguments, on the server that ours runs on."""
     port = probe_port("127.0.0.1", 0)
-    command = [sys.executable, "-m", "benchmarks.serve", "empty", str(port), str(file)]
-    with _process("empty Flask view", command, bench.folder / "empty.log") as process:
-        _await_answer("empty Flask view", port, process)
-        with _peer("empty Flask view", port, process.pid, {}) as peer:
-            yield peer
-
-
-@contextlib.contextmanager
-def run_naive(bench: Bench, redis_port: int, redis_pid: int, secret: str) -> Iterator[Peer]:
-    """The naive version on the same server."""
-    port = probe_port("127.0.0.1", 0)
-    command = [sys.executable, "-m", "benchmarks.serve", "naive", str(port), str(bench.folder), str(redis_port), secret]
-    with _process("naive version", command, bench.folder / "naive.log") as process:
-        _await_answer("naive version", port, process)
-        with _peer("naive version", port, process.pid, {"redis": redis_pid}) as peer:
+    command = [sys.executable, "-m", "benchmarks.serve", str(port), *app]
+    with _process(name, command, bench.folder / f"{app[0]}.log") as process:
+        _await_answer(name, port, process)
+        with _peer(name, port, process.pid, others or {}) as peer:
             yield peer
 
 
@@ -152,7 +137,7 @@ def _peer(name: str, port: int, pid: int, others: Mapping[str, int]) -> Iterator
 def _process(
     name: str, command: list[str], log: Path, environ: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process for the length of a block; what it prints is shown if the block fails."""
+    """A process for the length of a block; what it printed is shown if it fails."""
     parent = os.getpid()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -167,7 +152,9 @@ def _process(
     try:
         yield process
     except BenchError as error:
-        raise BenchError(f"{error}\n{name} printed:\n{log.read_text(errors='replace')[-2000:]}") from error
+        if str(error).startswith(name):
+            raise BenchError(f"{error}\nIt printed: {log.read_text(errors='replace')[-2000:]}") from error
+        raise
     finally:
         process.terminate()
         try:

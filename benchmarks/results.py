@@ -19,9 +19,10 @@ from rich.table import Table
 
 from benchmarks.inside import Inside
 from benchmarks.load import CONNECTIONS, Round
+from benchmarks.peers import OURS
 from benchmarks.serve import THREADS
 
-OURS, EMPTY, NAIVE = "personalizer", "empty Flask view", "naive version"
+BARE, EMPTY, NAIVE = "bare WSGI function", "empty Flask view", "naive version"
 
 _PACKAGES = (
     "granian",
@@ -60,8 +61,9 @@ class Figure:
 class Results:
     """Rounds by peer, in the order in which they were made: round `n` of every peer stood side by side."""
 
+    machine: Mapping[str, Any]
     method: Mapping[str, Any]
-    served: dict[str, list[Round]] = field(default_factory=lambda: {name: [] for name in (OURS, EMPTY, NAIVE)})
+    served: dict[str, list[Round]] = field(default_factory=lambda: {name: [] for name in (OURS, BARE, EMPTY, NAIVE)})
     inside: dict[str, list[Inside]] = field(default_factory=lambda: {name: [] for name in (OURS, NAIVE)})
     exposures: int = 0  # in the lake, of those that our rounds and visits asked for
 
@@ -81,7 +83,7 @@ class Results:
             for figure in self.figures()
         ]
         return {
-            "machine": describe_machine(),
+            "machine": dict(self.machine),
             "method": dict(self.method),
             "served": {name: [asdict(one) for one in rounds] for name, rounds in self.served.items()},
             "inside": {name: [asdict(one) for one in rounds] for name, rounds in self.inside.items()},
@@ -103,13 +105,13 @@ def _ratios(
 
 
 def describe_machine() -> dict[str, Any]:
-    """Where and on what this was measured."""
+    """Where and on what is measured; `load` is what else the machine did in the minute before."""
     models = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
         "system": platform.platform(),
-        "load": [round(value, 2) for value in os.getloadavg()],
+        "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
     }
@@ -125,9 +127,9 @@ def _lines(path: str) -> list[str]:
 
 def print_results(results: Results, console: Console) -> None:
     """Everything a reader needs to believe the figures, or not to."""
-    machine = describe_machine()
+    machine = results.machine
     versions = ", ".join(f"{name} {machine[name]}" for name in ("python", *_PACKAGES))
-    console.print(f"\n{machine['cores']} × {machine['cpu']}, {machine['system']}, load {machine['load'][0]}")
+    console.print(f"\n{machine['cores']} × {machine['cpu']}, {machine['system']}, load before {machine['load']}")
     console.print(versions, style="dim", highlight=False)
     method = ", ".join(f"{value} {name}" for name, value in results.method.items())
     console.print(f"{method}; every server with 1 worker and {THREADS} thread, {CONNECTIONS} connections\n")

@@ -1,12 +1,13 @@
-"""Serves a peer on the server that serves our pages, with the same settings: `python -m benchmarks.serve NAME …`.
+"""Serves a peer on the server that serves our pages, with the same settings: `python -m benchmarks.serve PORT NAME …`.
 
-What enters: `empty PORT BODY_FILE` or `naive PORT FOLDER REDIS_PORT SECRET`. What leaves: pages, until SIGTERM.
+What enters: `bare BODY_FILE`, `empty BODY_FILE` or `naive FOLDER REDIS_PORT SECRET`. What leaves: pages, until SIGTERM.
 Must not: give a peer less than we have: the same granian, one worker, one thread, the same limits.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from benchmarks.naive import create_naive_app
 from benchmarks.workspace import PATH, Bench
 from personalizer.serve import HEADER_SECONDS, MAX_HEADERS, _WorkerServer
 
+WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
 THREADS = 1  # that run Python, in every server of a comparison; more of them cost CPU
 
 
-def create_empty_app(body: bytes) -> Flask:
+def create_empty_app(body: bytes) -> WsgiApp:
     """A view that returns what it was given, as `text/html; charset=utf-8`: Flask and nothing else."""
     app = Flask("empty", static_folder=None)
 
@@ -32,7 +35,18 @@ def create_empty_app(body: bytes) -> Flask:
     return app
 
 
-def serve_app(app: Any, port: int) -> None:
+def create_bare_app(body: bytes) -> WsgiApp:
+    """The same bytes from a WSGI function: what the server alone costs, which nobody behind it can go below."""
+    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+
+    def show_page(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", headers)
+        return [body]
+
+    return show_page
+
+
+def serve_app(app: WsgiApp, port: int) -> None:
     """As `personalizer.serve.run_worker` serves the edge."""
     _WorkerServer(
         "peer",
@@ -47,13 +61,13 @@ def serve_app(app: Any, port: int) -> None:
     ).serve(target_loader=lambda *_: app, wrap_loader=False)
 
 
-def main(name: str, port: str, *rest: str) -> None:
-    if name == "empty":
-        (body,) = rest
-        serve_app(create_empty_app(Path(body).read_bytes()), int(port))
-    else:
+def main(port: str, name: str, *rest: str) -> None:
+    if name == "naive":
         folder, redis_port, secret = rest
         serve_app(create_naive_app(Bench(Path(folder)), int(redis_port), secret), int(port))
+    else:
+        body = Path(rest[0]).read_bytes()
+        serve_app({"bare": create_bare_app, "empty": create_empty_app}[name](body), int(port))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from benchmarks import BenchError
 from benchmarks.agents import AGENTS
 from benchmarks.market import LINKS
 from benchmarks.workspace import HOST, PATH, address_of
@@ -110,11 +111,11 @@ def let_them_visit(requests: Iterable[Request], visit: Visit) -> list[Request]:
 
 
 def _cookie_of(headers: Headers) -> str:
-    """The cookie that an answer sets, as `name=value`. Raises LookupError if it sets none."""
+    """The cookie that an answer sets, as `name=value`. Raises BenchError if it sets none."""
     for name, value in headers:
         if name.lower() == "set-cookie":
             return value.partition(";")[0]
-    raise LookupError("the server gave a visitor no cookie")
+    raise BenchError("A server gave a visitor no cookie, so nobody could return.")
 
 
 def write_requests(requests: Sequence[Request], path: Path) -> Path:

@@ -10,11 +10,13 @@ from http import HTTPStatus
 
 from flask import Flask, Response, request
 from markupsafe import escape
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from personalizer.edge.layer import EdgeLayer
-from personalizer.edge.respond import problem
+from personalizer.edge.respond import HTML, NO_STORE, SECURITY, problem
 from personalizer.edge.state import Edge
+
+NO_CODE = ("Content-Security-Policy", "default-src 'none'")
 
 
 def create_edge_app(edge: Edge) -> Flask:
@@ -36,11 +38,12 @@ def create_edge_app(edge: Edge) -> Flask:
     def refuse(error: HTTPException) -> Response:
         """Problem documents for programs, one plain sentence for people."""
         status = error.code or 500
+        methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
+        allowed = [("Allow", ", ".join(sorted(methods)))] if methods else []
         if "text/html" in request.headers.get("Accept", ""):
-            return Response(
-                _plain_page(edge.content.registry.site_name, status), status, content_type="text/html; charset=utf-8"
-            )
-        answer = problem(status, HTTPStatus(status).phrase.lower().replace(" ", "-"), error.description or "")
+            page = _plain_page(edge.content.registry.site_name, status)
+            return Response(page, status, [HTML, NO_STORE, *SECURITY, *allowed, NO_CODE])
+        answer = problem(status, HTTPStatus(status).phrase.lower().replace(" ", "-"), error.description or "", *allowed)
         return Response(answer.body, status, answer.headers)
 
     app.wsgi_app = EdgeLayer(edge, app.wsgi_app)  # type: ignore[method-assign]  # Flask documents this assignment

@@ -206,8 +206,14 @@ SAVED = "server.env"
 
 
 def save_settings(settings: Settings) -> None:
-    """Keep a server's settings, but for its keys, in its data directory: `explain` and `report` then see as it does."""
-    lines = [f"{name}={value}\n" for name, value in settings.as_environment().items() if name != f"{PREFIX}SECRET_KEY"]
+    """Keep a server's settings, but for its keys, in its data directory: `explain` and `report` then see as it does.
+
+    Where the directory lies is not kept, nor a lake inside it: a copy of the directory must not read the old one.
+    """
+    own = {f"{PREFIX}SECRET_KEY", f"{PREFIX}DATA"}
+    if settings.lake == settings.data / "lake":
+        own.add(f"{PREFIX}LAKE")
+    lines = [f"{name}={value}\n" for name, value in settings.as_environment().items() if name not in own]
     draft = settings.data / f".{SAVED}"
     draft.write_text("".join(lines))
     draft.replace(settings.data / SAVED)

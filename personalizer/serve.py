@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 MAX_HEADERS = 64 * 1024  # bytes of request line and headers; granian answers 431 above
 HEADER_SECONDS = 10
 _PR_SET_PDEATHSIG = 1
-_STOP_SECONDS = 10
+_STOP_SECONDS = 5  # whoever stops us gives 10; a request takes milliseconds, and what is killed loses nothing
 
 
 @dataclass(slots=True)
@@ -189,6 +189,7 @@ class Supervisor:
             time.sleep(0.02)
         for child in self._children:
             if child.pid:
+                log.warning("%s did not end within %d s (a slow sender?); killing it", child.name, _STOP_SECONDS)
                 _signal(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
 
@@ -205,7 +206,7 @@ def run_worker(settings: Settings, content: Content, reader: VisitorReader) -> N
             address=settings.host,
             port=settings.port,
             interface=Interfaces.WSGI,
-            http=HTTPModes.http1,  # the limits below are HTTP/1's, and looking for HTTP/2 waits for ever on a silent sender
+            http=HTTPModes.http1,  # the limits below are HTTP/1's; `auto` waits without end for a silent sender
             workers=1,
             blocking_threads=settings.threads,
             websockets=False,

@@ -1,7 +1,7 @@
 """Real servers for tests, and people who visit them.
 
-What enters: a data directory and settings. What leaves: a `Server`, which is `python -m personalizer serve` in a process
-of its own on a free port, and `Client`s, which speak HTTP to it. Must not: leave a process behind.
+What enters: a data directory and settings. What leaves: a `Server`, which is `python -m personalizer serve` in
+processes of its own on a free port, and `Client`s, which speak HTTP to it. Must not: leave a process behind.
 """
 
 from __future__ import annotations
@@ -133,6 +133,10 @@ class Server:
         """Rows of the events journal that have these values, oldest first."""
         return journal_rows(self.data, "events", **columns)
 
+    def exposures(self) -> dict[str, dict[str, Any]]:
+        """Journaled page views, by decision id."""
+        return {row["decision_id"]: row for row in self.events(kind="exposure")}
+
     def stop(self) -> int:
         """End it as an operator does, and return its exit status."""
         self.process.terminate()
@@ -209,10 +213,10 @@ def journal_rows(data: Path, table: str, **columns: Any) -> list[dict[str, Any]]
     return [row for row in rows if all(row.get(name) == value for name, value in columns.items())]
 
 
-def lake_rows(data: Path, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
-    """Columns of everything in a table of the lake."""
+def lake_rows(data: Path, table: str, columns: str) -> list[tuple[Any, ...]]:
+    """Columns (SQL; a whole row is `t`) of everything in a table of the lake."""
     files = lake_files(data / "lake", table)
-    return duckdb.sql(f"SELECT {columns} FROM read_parquet({files})").fetchall() if files else []
+    return duckdb.execute(f"SELECT {columns} FROM read_parquet(?) AS t", [files]).fetchall() if files else []
 
 
 def decision_of(token: str) -> str:
@@ -258,7 +262,7 @@ class Client:
         self.headers |= {name.replace("_", "-"): value for name, value in headers.items()}
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
 
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Answer:
         """One request, on the connection of the last one where that is still open. Keeps the cookie, as browsers do."""
         sent = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie:
@@ -293,23 +297,24 @@ def _was_closed(connection: socket.socket) -> bool:
     return bool(select.select([connection], [], [], 0)[0])
 
 
-def send_raw(server: Server, sent: bytes, seconds: float = 10) -> bytes:
+def send_raw(server: Server, *sent: bytes, seconds: float = 10) -> bytes:
     """Exactly these bytes, and all that comes back until the server hangs up or says nothing more for `seconds`."""
     answer = b""
     with socket.create_connection(("127.0.0.1", server.port), seconds) as connection:
         # A server that refuses early closes while we still send; what it said before that can still be read.
         with contextlib.suppress(ConnectionError):
-            connection.sendall(sent)
+            for part in sent:
+                connection.sendall(part)
         with contextlib.suppress(ConnectionError, TimeoutError):
             while part := connection.recv(1 << 16):
                 answer += part
     return answer
 
 
-def raw_request(path: bytes, *headers: bytes, method: bytes = b"GET", body: bytes = b"", host: bytes = b"localhost") -> bytes:
-    """A request as bytes, its Host first; the server is asked to hang up after it."""
+def raw_request(path: bytes, *headers: bytes, method: bytes = b"GET", host: bytes = b"localhost") -> bytes:
+    """A request as bytes, up to its body; the server is asked to hang up after it."""
     lines = [method + b" " + path + b" HTTP/1.1", b"Host: " + host, b"Connection: close", *headers]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def raw_status(answer: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -72,19 +73,23 @@ def test_leads_have_no_event_id(tmp_path: Path) -> None:
 def test_values_take_the_form_that_the_lake_has() -> None:
     row: dict[str, Any] = {
         "reasons": (Reason.MATCHED, Reason.ROW),
-        "company_employees": Range(51, 1000),
-        "company_revenue": 5_000_000,
-        "person_years": Range(10, float("inf")),
-        "visit_count": 3,
+        "facts": {
+            "company.employees": Range(51, 1000),
+            "company.revenue": 5_000_000,
+            "person.years": Range(10, float("inf")),
+            "visit.count": 3,
+        },
     }
     assert orjson.loads(encode_row(row)) == {
         "reasons": ["MATCHED", "ROW"],
-        "company_employees": {"low": 51, "high": 1000},
-        "company_revenue": {"low": 5_000_000, "high": 5_000_000},
-        "person_years": {"low": 10, "high": None},
-        "visit_count": 3,
+        "facts": {
+            "company.employees": {"low": 51, "high": 1000},
+            "company.revenue": {"low": 5_000_000, "high": 5_000_000},
+            "person.years": {"low": 10, "high": None},
+            "visit.count": 3,
+        },
     }
-    assert row["company_revenue"] == 5_000_000, "the caller's row is left alone"
+    assert row["facts"]["company.revenue"] == 5_000_000, "the caller's row is left alone"
 
 
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.text(), st.lists(st.text()))
@@ -316,6 +321,36 @@ def test_a_full_disk_refuses_and_the_next_append_works(tmp_path: Path) -> None:
     file = only_file(tmp_path)
     assert [record.row["page"][0] for record in read_records(file.path)] == ["x", "z", "z", "z", "z", "z"]
     assert [record.end for record in read_records(file.path)][-1] == file.size
+
+
+@pytest.mark.fault
+def test_an_append_interrupted_anywhere_spoils_no_other(tmp_path: Path, journal: Journal) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    acknowledged: list[str] = []
+    interrupted = 0
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(1000):
+            acknowledged.append(journal.append({"decision_id": f"between{number}"}))
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + number % 40))  # once, somewhere in what follows
+                acknowledged.append(journal.append({"decision_id": f"d{number}"}))
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Interrupted:
+                interrupted += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    kept = [record.row for record in records(tmp_path)]
+    assert interrupted > 50
+    assert set(acknowledged) <= {row["event_id"] for row in kept}
+    assert len(kept) == len({row["event_id"] for row in kept}) == len({row["decision_id"] for row in kept})
 
 
 def test_edge_workers_load_no_lake() -> None:

@@ -83,10 +83,12 @@ def test_every_type_arrives_as_it_was_written(data: Path, lake: Path, journal: J
             sticky=False,
             reasons=("MATCHED", "ROW"),
             failed=[],
-            utm_campaign="Ünï\x00\U0001f600\n",
-            company_employees=Range(51, 1000),
-            company_revenue=5_000_000,
-            person_years=Range(10, float("inf")),
+            facts={
+                "utm.campaign": "Ünï\x00\U0001f600\n",
+                "company.employees": Range(51, 1000),
+                "company.revenue": 5_000_000,
+                "person.years": Range(10, float("inf")),
+            },
         )
     )
     assert collect_once(data, lake) == (1, 0, False)
@@ -137,9 +139,11 @@ BAD_VALUES: list[dict[str, Any]] = [
     {"fit": True},
     {"reasons": "MATCHED"},
     {"reasons": [1]},
-    {"company_employees": "51-1000"},
-    {"company_employees": [51, 1000]},
-    {"visit_pages": {"a": 1}},
+    {"facts": {"company.employees": "51-1000"}},
+    {"facts": {"company.employees": [51, 1000]}},
+    {"facts": {"visit.pages": {"a": 1}}},
+    {"facts": {"visit.unheard_of": 1}},
+    {"utm_source": "a column, not a fact"},
     {"client_ts": "yesterday"},
     {"client_ts": LAST_TIME + 1},
     {"client_ts": -1},
@@ -186,7 +190,7 @@ def test_a_lead_that_does_not_fit_keeps_what_was_typed(data: Path, lake: Path) -
 def test_a_lake_of_an_older_version_gets_the_new_columns(data: Path, lake: Path, journal: Journal) -> None:
     older = SCHEMAS["events"].remove(SCHEMAS["events"].get_field_index("utm_source"))
     DeltaTable.create(lake / "events", older, partition_by=["day"])
-    journal.append(event(1, utm_source="linkedin"))
+    journal.append(event(1, facts={"utm.source": "linkedin"}))
     collect_once(data, lake)
     assert select(lake, "utm_source") == [("linkedin",)]
 

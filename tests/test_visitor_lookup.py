@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -49,43 +50,42 @@ def companies() -> Companies:
 
 # --- the sample files -------------------------------------------------------------------------------------------------
 
-PLAN = [  # addresses, country, region, city, zone, kind, anonymous, company, employees
-    ("198.51.100.0/26 2001:db8:1::/48", "DE", "BE", "Berlin", "Europe/Berlin", "business", False, "nordlicht.example", 240),
-    ("198.51.100.64/26 2001:db8:2::/48", "US", "TX", "Austin", "America/Chicago", "business", False, "brightloop.example", 420),
-    ("198.51.100.128/26 2001:db8:3::/48", "GB", "ENG", "London", "Europe/London", "business", False, "halden.example", 5200),
-    ("198.51.100.192/26 2001:db8:4::/48", "US", "CA", "San Francisco", "America/Los_Angeles", "business", False, "tinyforge.example", 6),
-    ("203.0.113.0/26 2001:db8:5::/48", "BR", "SP", "São Paulo", "America/Sao_Paulo", "residential", False, None, None),
-    ("203.0.113.64/26 2001:db8:6::/48", "DE", "BY", "Munich", "Europe/Berlin", "residential", False, None, None),
-    ("203.0.113.128/26", "US", "VA", "Ashburn", "America/New_York", "hosting", True, None, None),
-    ("203.0.113.192/28", "FR", "IDF", "Paris", "Europe/Paris", "business", False, None, None),
-    ("203.0.113.208/28 203.0.113.224/27", "FR", "IDF", "Paris", "Europe/Paris", "mobile", False, None, None),
-    ("192.0.2.0/25 2001:db8:b::/48", "US", "NY", "New York", "America/New_York", "residential", False, None, None),
-    ("192.0.2.128/25 2001:db8:c::/48", "ID", "JK", "Jakarta", "Asia/Jakarta", "residential", False, None, None),
+PLAN = [  # addresses, country, region, city, zone, network, company, employees
+    ("198.51.100.0/26 2001:db8:1::/48", "DE BE", "Berlin", "Europe/Berlin", "business", "nordlicht.example", 240),
+    ("198.51.100.64/26 2001:db8:2::/48", "US TX", "Austin", "America/Chicago", "business", "brightloop.example", 420),
+    ("198.51.100.128/26 2001:db8:3::/48", "GB ENG", "London", "Europe/London", "business", "halden.example", 5200),
+    ("198.51.100.192/26", "US CA", "San Francisco", "America/Los_Angeles", "business", "tinyforge.example", 6),
+    ("2001:db8:4::/48", "US CA", "San Francisco", "America/Los_Angeles", "business", "tinyforge.example", 6),
+    ("203.0.113.0/26 2001:db8:5::/48", "BR SP", "São Paulo", "America/Sao_Paulo", "residential", None, None),
+    ("203.0.113.64/26 2001:db8:6::/48", "DE BY", "Munich", "Europe/Berlin", "residential", None, None),
+    ("203.0.113.128/26", "US VA", "Ashburn", "America/New_York", "hosting", None, None),
+    ("203.0.113.192/28", "FR IDF", "Paris", "Europe/Paris", "business", None, None),
+    ("203.0.113.208/28 203.0.113.224/27", "FR IDF", "Paris", "Europe/Paris", "mobile", None, None),
+    ("192.0.2.0/25 2001:db8:b::/48", "US NY", "New York", "America/New_York", "residential", None, None),
+    ("192.0.2.128/25 2001:db8:c::/48", "ID JK", "Jakarta", "Asia/Jakarta", "residential", None, None),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("networks, country, region, city, zone, kind, anonymous, domain, employees", PLAN)
+@pytest.mark.parametrize("networks, region, city, zone, kind, domain, employees", PLAN)
 def test_sample_address_plan(
     geo: Geo,
     companies: Companies,
     networks: str,
-    country: str,
     region: str,
     city: str,
     zone: str,
     kind: str,
-    anonymous: bool,
     domain: str | None,
     employees: int | None,
 ) -> None:
     for network in map(ipaddress.ip_network, networks.split()):
         for address in (network[0], network[1], network[-1]):
             facts = geo.lookup(str(address))
-            place = [facts[f"geo.{name}"] for name in ("country", "region", "city", "timezone")]
-            assert place == [country, region, city, zone]
-            assert (facts["network.kind"], facts["network.anonymous"]) == (kind, anonymous)
+            assert [facts["geo.country"], facts["geo.region"]] == region.split()
+            assert [facts["geo.city"], facts["geo.timezone"], facts["network.kind"]] == [city, zone, kind]
+            assert facts["network.anonymous"] is (kind == "hosting")
+            assert facts["geo.eu"] is (region[:2] in ("DE", "FR"))
             assert 64496 <= facts["network.asn"] <= 64511
-            assert facts["geo.eu"] is (country in ("DE", "FR"))
             company = companies.lookup(str(address), facts)
             assert (company.get("company.domain"), company.get("company.employees")) == (domain, employees)
 
@@ -129,10 +129,7 @@ def test_addresses_outside_the_files_are_unknown(geo: Geo, companies: Companies)
 def load_build_script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("build", SAMPLES / "build.py")
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["build"] = module
+    module = sys.modules["build"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -287,30 +284,6 @@ def test_a_damaged_file_stops_the_start(tmp_path: Path, setting: str, how: str) 
         open_companies(given) if setting == "companies" else open_geo(given)
 
 
-@pytest.mark.parametrize("sample", ["city", "network", "companies"])
-def test_a_flipped_byte_stops_the_start_or_costs_a_fact(tmp_path: Path, sample: str) -> None:
-    """Every byte of the data is flipped in turn; a file that still opens must answer every address."""
-    whole = (SAMPLES / f"{sample}.mmdb").read_bytes()
-    path = tmp_path / "flipped.mmdb"
-    opened = refused = 0
-    for at in range(0, len(whole), 7):
-        path.unlink(missing_ok=True)
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
-        try:
-            if sample == "companies":
-                companies = open_companies(settings(companies=path))
-            else:
-                geo = open_geo(settings(**{"geo_city" if sample == "city" else "geo_anonymous": path}))
-        except DataError:
-            refused += 1
-            continue
-        opened += 1
-        for address in ("198.51.100.7", "203.0.113.130", "192.0.2.200", "2001:db8:1::1", "8.8.8.8"):
-            facts = companies.lookup(address, {}) if sample == "companies" else geo.lookup(address)
-            assert set(facts) <= set(FACTS)
-    assert opened and refused
-
-
 # --- companies --------------------------------------------------------------------------------------------------------
 
 
@@ -446,13 +419,9 @@ def test_domains(text: object, domain: str | None) -> None:
         (float("nan"), None),
         (float("inf"), None),
         ([51, 200], None),
-        ("9" * 500 + "x", None),
+        ("9" * 500, None),
         ("1" + " " * 5000 + "x", None),
     ],
 )
 def test_bands(value: object, band: object) -> None:
     assert parse_band(value) == band
-
-
-def test_a_number_cut_at_sixty_digits_is_finite() -> None:
-    assert parse_band("9" * 500) != float("inf")

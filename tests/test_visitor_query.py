@@ -40,8 +40,8 @@ def test_cleaning_is_bounded_safe_and_done_once(text: str) -> None:
 
 
 def test_no_character_becomes_an_unwanted_one() -> None:
-    every = (chr(code) for code in range(0x110000))
-    clean = "".join(clean_text(f"a{char}a") for char in every if not char.isascii())
+    clean = clean_text("a".join(map(chr, range(0x110000))), limit=10_000_000)
+    assert len(clean) > 1_000_000
     assert not {unicodedata.category(char) for char in clean} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 

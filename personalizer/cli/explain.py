@@ -57,7 +57,7 @@ def explain_request(registry: Registry, reader: VisitorReader, environ: Mapping[
         raise PersonalizerError(f"There is no page at {environ['PATH_INFO']!r}. The pages are {paths}.")
     reading = reader.read(environ, registry.site, now)
     visitor = reading.visitor
-    anonymous = reading.new and reading.memory is not None
+    anonymous = reading.new and visitor.unit is not None
     if anonymous:  # the id that the edge would make is not known yet
         visitor = replace(visitor, unit=None)
     decision = decide(registry, page, visitor)

@@ -64,26 +64,38 @@ def simulate(
       personalizer simulate --visitors 20000 --check
       personalizer simulate --url http://127.0.0.1:8080 --data data --check
     """
-    if url and data is None and (check or ledger is None):
-        raise click.UsageError("With --url, name that server's --data; or --ledger, and leave --check out.")
-    settings = read_settings(workspace=workspace, workers=workers)
+    path = _place_ledger(ledger, url, data, check)
+    if url and data:
+        settings = read_settings_of_server(workspace=workspace, data=data)
+    else:
+        settings = read_settings(workspace=workspace, workers=workers)
     population = load_population(rates or shipped("samples/rates.yaml"), settings.workspace)
     if url:
-        server = read_settings_of_server(workspace=workspace, data=data)
         sent = _send(population, url, seed, visitors)
     else:
-        folder = Path(data or tempfile.mkdtemp(prefix="personalizer-"))
-        server = own_settings(settings.workspace, folder, settings.workers)
-        with run_server(server) as address:
+        data = data or tempfile.mkdtemp(prefix="personalizer-")
+        settings = own_settings(settings.workspace, Path(data), settings.workers)
+        with run_server(settings) as address:
             sent = _send(population, address, seed, visitors)
-            wait_for_lake(server.data, server.lake, WAIT_SECONDS)  # its collector ends with it
-    path = ledger or server.data / "ledger.json"
+            wait_for_lake(settings.data, settings.lake, WAIT_SECONDS)  # its collector ends with it
+    path = path or settings.data / "ledger.json"
     path.write_bytes(orjson.dumps(sent.ledger, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     click.echo(f"The ledger is {path}.")
-    if data or not url:
-        click.echo(f"What the engine counted:\n  personalizer report --data {quote(str(server.data))} --wait")
+    if data:
+        click.echo(f"What the engine counted:\n  personalizer report --data {quote(data)} --wait")
     if check:
-        sys.exit(_check(sent, population, server))
+        sys.exit(_check(sent, population, settings))
+
+
+def _place_ledger(ledger: Path | None, url: str | None, data: str | None, check: bool) -> Path | None:
+    """Where the ledger goes, None for the data directory; wrong use is said before anybody is sent."""
+    if url and data is None and (check or ledger is None):
+        raise click.UsageError("With --url, name that server's --data; or --ledger, and leave --check out.")
+    if ledger is not None and not ledger.absolute().parent.is_dir():
+        raise click.UsageError(f"--ledger {ledger}: there is no directory {ledger.parent}.")
+    if url and data is not None and not Path(data).is_dir():
+        raise click.UsageError(f"--data {data}: there is no such directory; name the one of the server at {url}.")
+    return ledger
 
 
 def _send(population: Population, url: str, seed: int, visitors: int) -> Sent:
@@ -108,11 +120,11 @@ def _progress(visitors: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.advance(task, count)
 
 
-def _check(sent: Sent, population: Population, server: Settings) -> int:
+def _check(sent: Sent, population: Population, settings: Settings) -> int:
     """Say how the report differs from the ledger; the exit status."""
-    as_of = wait_for_lake(server.data, server.lake, WAIT_SECONDS)
+    as_of = wait_for_lake(settings.data, settings.lake, WAIT_SECONDS)
     report = run_report(
-        server.lake,
+        settings.lake,
         population.content.registry,
         experiment=None,
         by=(),

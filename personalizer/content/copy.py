@@ -17,7 +17,8 @@ from markupsafe import Markup
 
 from personalizer.content import models
 from personalizer.content.fields import check_link_target
-from personalizer.content.load import Loaded, check_model
+from personalizer.content.load import Loaded
+from personalizer.content.validate import check_model
 from personalizer.content.yaml import KeyPath
 
 _TOKEN = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
@@ -130,10 +131,11 @@ class CopyReader:
             check_link_target(plain or "/")  # what is empty is no text, which is reported, or left out
         except ValueError as error:
             self._loaded.report(path, f"`{plain}` is not an address: {error}.")
-        else:
-            if not _mark_after_host(text, self._marks.pattern):
-                remedy = "Put it behind the host, in path or query."
-                self._loaded.report(path, "a token cannot choose where a link goes.", remedy)
+            return ""
+        if not _mark_after_host(text, self._marks.pattern):
+            remedy = "Put it behind the host, in path or query."
+            self._loaded.report(path, "a token cannot choose where a link goes.", remedy)
+            return ""
         return text
 
     def _image(self, slot: models.Slot, value: Any, path: KeyPath) -> models.Image | None:

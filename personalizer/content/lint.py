@@ -141,6 +141,7 @@ class _Lint:
                 path = ("ad_sets", place, "ads", number)
                 if ad.key in keys:
                     campaign.report((*path, "key"), f"there is an ad `{ad.key}` already.", "Rename one.")
+                    continue
                 keys.add(ad.key)
                 content = (ad.content or ad.key).casefold()
                 if content in contents:
@@ -232,8 +233,8 @@ class _Lint:
     def _report_equal_paths(self) -> None:
         paths: dict[str, str] = {}
         for key, page in self._documents.pages.items():
-            if not page.whole:
-                continue
+            if ("path",) not in page.source.lines:
+                continue  # it has none; that is reported
             if page.doc.path in paths:
                 page.report(("path",), f"page {paths[page.doc.path]} has the path {page.doc.path} too.", "Change one.")
             paths.setdefault(page.doc.path, key)

@@ -12,16 +12,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Generic
 
 from personalizer.content import models
-from personalizer.content.fields import KEY, REMEDIES, Document
+from personalizer.content.fields import KEY, REMEDIES
+from personalizer.content.validate import STAND_INS, D, check_model
 from personalizer.content.yaml import KeyPath, Parsed, parse_yaml
 from personalizer.errors import Problem
-
-D = TypeVar("D", bound=Document)
 
 
 @dataclass(slots=True, eq=False)
@@ -138,7 +135,7 @@ def _read(documents: Documents, path: Path) -> str | None:
 def _nameless_workspace(root: Path) -> Loaded[models.Workspace]:
     """What stands in for a `workspace.yaml` that cannot be read, so that everything else is checked."""
     path = root / "variants/workspace.yaml"
-    doc = models.Workspace.model_validate({"site": _STAND_INS["site"]})
+    doc = models.Workspace.model_validate({"site": STAND_INS["site"]})
     return Loaded("workspace", doc, Parsed(path, None, {}, []), whole=False)
 
 
@@ -169,102 +166,6 @@ def _checked(parsed: Parsed, key: str, model: type[D]) -> Loaded[D] | None:
         return None
     doc = check_model(parsed, parsed.data, model)
     return Loaded(key, doc, parsed, whole=not parsed.problems) if doc is not None else None
-
-
-def check_model(parsed: Parsed, data: Any, model: type[D], path: KeyPath = ()) -> D | None:
-    """`data` as a `model`, with every mistake reported at its place below `path`.
-
-    A mistake must not hide others: what is wrong is left out, and the rest goes on to further checks; None when the
-    rest cannot stand alone.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        details = error.errors()
-    for detail in details:
-        message, remedy = _explain(detail, model)
-        parsed.report((*path, *_place(detail)), message, remedy)
-    rest = _leave_out(data, {_standing(data, _place(detail)) for detail in details})
-    if isinstance(rest, dict):
-        rest = {name: value for name, value in _STAND_INS.items() if _requires(model, name)} | rest
-    try:
-        return model.model_validate(rest)
-    except ValidationError:
-        return None
-
-
-# What stands in for a key that a document must have and has not, so that the rest of it is checked.
-_STAND_INS: dict[str, Any] = {"name": "?", "match": {}, "path": "/", "site": {"name": "?", "hosts": ["localhost"]}}
-
-
-def _requires(model: type[BaseModel], name: str) -> bool:
-    return name in model.model_fields and model.model_fields[name].is_required()
-
-
-def _place(detail: Any) -> KeyPath:
-    return tuple(part for part in detail["loc"] if part != "[key]")
-
-
-def _standing(data: Any, place: KeyPath) -> KeyPath:
-    """The longest beginning of `place` that there is in `data`."""
-    for length, part in enumerate(place):
-        if not (isinstance(data, list) or (isinstance(data, dict) and part in data)):
-            return place[:length]
-        data = data[part]  # type: ignore[index]  # pydantic's places fit its data
-    return place
-
-
-def _leave_out(data: Any, places: set[KeyPath], here: KeyPath = ()) -> Any:
-    """`data` without what stands at `places`."""
-    if isinstance(data, dict):
-        kept = ((key, value) for key, value in data.items() if (*here, key) not in places)
-        return {key: _leave_out(value, places, (*here, key)) for key, value in kept}
-    if isinstance(data, list):
-        items = ((number, item) for number, item in enumerate(data) if (*here, number) not in places)
-        return [_leave_out(item, places, (*here, number)) for number, item in items]
-    return data
-
-
-def _explain(detail: Any, model: type[BaseModel]) -> tuple[str, str]:
-    """Pydantic's error in our words: what is wrong, what to write instead."""
-    kind, place = detail["type"], detail["loc"]
-    last = str(place[-1]) if place else "it"
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(last, _keys_at(model, place[:-1]), n=1, cutoff=0.5)
-        return f"there is no key `{last}` here.", f"Did you mean `{near[0]}`?" if near else "Remove it."
-    if kind == "missing":
-        return "is missing.", f"Add `{last}: …`."
-    if kind == "string_pattern_mismatch":
-        return f"{detail['input']!r} cannot be used.", REMEDIES.get(detail["ctx"]["pattern"], "")
-    if kind == "string_type":
-        return f"{detail['input']!r} is not a text.", "Put it in quotes."
-    if kind == "model_type" or kind == "dict_type":
-        return "should be a mapping.", "Write `key: value` lines below it."
-    text = re.sub(r"^(Value error|Input) ?,? ?", "", detail["msg"])
-    shown = repr(detail["input"])
-    return f"{shown[:80]}: {text}.".replace("should be", "it should be"), ""
-
-
-def _keys_at(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
-    """The keys that may stand at `place` in `model`, as far as the models on the way are plain."""
-    for part in place:
-        found = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
-        if found is None:
-            continue  # an index of a list or a key of a mapping
-        inner = _model_in(found.annotation)
-        if inner is None:
-            return []
-        model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        if (inner := _model_in(part)) is not None:
-            return inner
-    return None
 
 
 _KEY = re.compile(KEY)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from personalizer.errors import Problem
 
 MAX_NODES = 50_000  # far above any real document; stops "billion laughs"
+MAX_DEPTH = 40
 
 KeyPath = tuple[str | int, ...]
 
@@ -51,12 +53,15 @@ def parse_yaml(text: str, file: Path, first_line: int = 1) -> Parsed:
     """Read one document. `first_line` is the line of the file on which `text` begins."""
     parsed = Parsed(file, None, {(): first_line}, [])
     reader = YAML(typ="safe", pure=True)
+    reader.max_depth = MAX_DEPTH
     try:
         root = reader.compose(text)
         if root is None:
             parsed.report((), "is empty.", "Write the document or delete the file.")
             return parsed
         parsed.data = _Builder(reader, parsed, first_line).build(root, ())
+    except (_TooLarge, MaxDepthExceededError, RecursionError):
+        parsed.report((), "is too large or nested too deeply.", "Split it, and do not nest aliases.")
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + first_line if mark else first_line
@@ -65,8 +70,6 @@ def parse_yaml(text: str, file: Path, first_line: int = 1) -> Parsed:
         )
     except (YAMLError, ValueError) as error:
         parsed.problems.append(Problem(file, first_line, "", f"is not YAML: {error}.", "Check for stray characters."))
-    except (_TooLarge, RecursionError):
-        parsed.report((), "is too large or nested too deeply.", "Split it, and do not nest aliases.")
     return parsed
 
 

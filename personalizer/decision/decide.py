@@ -83,14 +83,14 @@ def _refuse(
 
 
 def find_negative(registry: Registry, page: Page, visitor: Visitor, facts: Facts, added: Added) -> Icp | None:
-    """The first negative ICP that matches on evidence. A wrong refusal is the dear error, so an ICP sees only facts
-    that prove something, and none acts against a persona that an ad declares or against a target account."""
+    """The first negative ICP that matches, also when it sees only facts that prove something: a wrong refusal is the
+    dear error. None acts against a persona that an ad declares or against a target account."""
     if not page.negative or "ad.persona" in facts or facts.get("company.relation") == "target":
         return None
-    evidence = evidence_of(page, visitor, facts, added, PROOF_OR_LOOKUP)
-    for key in page.negative.true_rules(evidence):
+    for key in page.negative.true_rules(facts):
         icp = registry.icps[key]
-        if icp.lookup or icp.match.test(evidence_of(page, visitor, facts, added, PROOF)) is True:
+        proof = PROOF_OR_LOOKUP if icp.lookup else PROOF
+        if icp.match.test(evidence_of(page, visitor, facts, added, proof)) is True:
             return icp
     return None
 

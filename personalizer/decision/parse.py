@@ -56,6 +56,7 @@ OPERATORS: dict[FactType, tuple[str, ...]] = {
 }
 _ALL_OPERATORS = tuple(dict.fromkeys(op for ops in OPERATORS.values() for op in ops))
 _LIST_OPERANDS = {"in", "not_in", "has_any", "has_all"}
+_OF_SEVERAL = {"eq": "in", "ne": "not_in", "has": "has_any"}
 _ONE_OR_MANY = {"contains", "starts_with", "ends_with", "glob"}
 _KIND_WORD = {
     FactType.TEXT: "a text",
@@ -105,9 +106,10 @@ def _parse_fact(fact: str, value: Any, schema: FactSchema, path: Path, mistakes:
         word = "has_any" if kind is FactType.LIST else "in"
         mistakes.append(Mistake(path, "is compared with a list.", f"Write `{fact}: {{{word}: […]}}`."))
         return All(())
-    if not isinstance(value, Mapping):
+    short = not isinstance(value, Mapping)
+    if short:
         value = {"has" if kind is FactType.LIST else "eq": value}
-    elif not value:
+    if not value:
         mistakes.append(Mistake(path, "asks nothing.", f"Write a value or one of {' '.join(OPERATORS[kind])}."))
     leaves = []
     for op, operand in value.items():
@@ -117,7 +119,7 @@ def _parse_fact(fact: str, value: Any, schema: FactSchema, path: Path, mistakes:
         problem, checked = _check_operand(str(op), operand, kind)
         problem = problem or _check_closed(str(op), checked, schema.values.get(fact, ()))
         if problem:
-            mistakes.append(Mistake((*path, op) if len(path) and op in value else path, *problem))
+            mistakes.append(Mistake(path if short else (*path, op), *problem))
             continue
         leaves.append(Compare(fact, kind, str(op), checked))
     return leaves[0] if len(leaves) == 1 else All(tuple(leaves))
@@ -141,6 +143,9 @@ def _check_operand(op: str, operand: Any, kind: FactType) -> tuple[Complaint | N
     many = op in _LIST_OPERANDS or (op in _ONE_OR_MANY and isinstance(operand, list))
     if op in _LIST_OPERANDS and (not isinstance(operand, list) or not operand):
         return (f"`{op}` needs a list.", f"Write `{op}: [a, b]`."), None
+    if isinstance(operand, list) and not many:
+        remedy = f"Write `{_OF_SEVERAL[op]}: […]`." if op in _OF_SEVERAL else ""
+        return (f"`{op}` takes one value, not a list.", remedy), None
     values = operand if many else [operand]
     if not values:
         return (f"`{op}` has an empty list, so it is never true.", "Name at least one value."), None
@@ -167,7 +172,7 @@ def _check_scalar(value: Any, kind: FactType) -> tuple[Complaint | None, Any]:
     if isinstance(value, str):
         # Facts arrive in NFKC, which takes e.g. Thai SARA AM apart: a rule must say it in the same letters.
         return None, unicodedata.normalize("NFKC", value).casefold()
-    return (f"{value!r} is not a text.", f'Write it in quotes: "{value}".'), None
+    return (f"`{value}` is not a text.", f'Write it in quotes: "{value}".'), None
 
 
 def _check_between(operand: Any) -> tuple[Complaint | None, Any]:

@@ -15,16 +15,20 @@ Added = dict[str, Source]
 
 
 def recognize(registry: Registry, visitor: Visitor) -> tuple[dict[str, Value], Added]:
-    """The visitor's facts with `ad.*`, `audience.*` and declared facts, account list facts and derived facts; and the
-    source of each fact that was added (of the others it stays the visitor's)."""
+    """The visitor's facts with what account lists know, `ad.*`, `audience.*` and declared facts, and derived facts; and
+    the source of each fact that was added (of the others it stays the visitor's)."""
     facts: dict[str, Value] = dict(visitor.facts)
     added: Added = {}
-    ad = find_ad(registry, visitor.ad_ref, facts)
-    if ad is not None:
-        _add(ad.facts, Source.AD, facts, added)
     account = _find_account(registry, facts)
     if account is not None:
         _add(account.facts, Source.LIST, facts, added)
+    ad = find_ad(registry, visitor.ad_ref, facts)
+    if ad is not None:
+        _add(ad.facts, Source.AD, facts, added)
+        if "company.domain" in ad.facts and account is None:
+            # An ad aimed at one company: what the lists say of it is no better than the ad's claim.
+            claimed = _find_account(registry, facts)
+            _add(claimed.facts if claimed else {}, Source.AD, facts, added)
     for fact, rules in registry.derive:
         for condition, value in rules if fact not in facts else ():
             if condition.test(facts) is True:

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from personalizer.edge.limits import MAX_SIGNALS, TooLarge, read_body, refuse_size
-from personalizer.edge.respond import NO_STORE, Response, problem
+from personalizer.edge.limits import MAX_SIGNALS, BodyRefused, is_cross_site, read_body
+from personalizer.edge.respond import NO_STORE, Headers, Response, problem
 from personalizer.edge.state import Edge, Environ
-from personalizer.visitor.cookie import COOKIE_NAME, OPT_OUT
+from personalizer.visitor.cookie import COOKIE_NAME, OPT_OUT, find_cookie
 
 _YEAR = 365 * 86_400
 _WORDS = {"true": True, "false": False}
@@ -23,25 +23,27 @@ _WORDS = {"true": True, "false": False}
 
 def receive_consent(edge: Edge, environ: Environ) -> Response:
     """`POST /_pz/consent` `{"ads": bool, "analytics": bool}`; a form post may name the page to return to in `next`."""
+    if is_cross_site(environ):
+        return problem(403, "cross-site", "Visitors choose on this site's own pages.")
     is_json = environ.get("CONTENT_TYPE", "").startswith("application/json")
     try:
         body = read_body(environ, MAX_SIGNALS)
         data: Any = (
             orjson.loads(body) if is_json else dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=20))
         )
-    except TooLarge:
-        return refuse_size(MAX_SIGNALS)
+    except BodyRefused as error:
+        return error.answer
     except ValueError:
         data = None
     choice = _read_choice(data)
     if choice is None:
         return problem(400, "bad-choice", "`analytics` and `ads` are true or false.")
-    https = edge.reader.read(environ, edge.content.registry.site, time.time(), page_view=False).https
-    cookie = ("Set-Cookie", _cookie(choice, https))
+    headers = [NO_STORE, *_cookie(edge, environ, choice)]
     if is_json:
-        return Response(204, b"", [cookie, NO_STORE])
-    back = data.get("next") if data.get("next") in edge.content.registry.paths else "/"
-    return Response(303, b"", [("Location", back), cookie, NO_STORE])
+        return Response(204, b"", headers)
+    paths = edge.content.registry.paths
+    back = data["next"] if data.get("next") in paths else next(iter(paths))
+    return Response(303, b"", [("Location", back), *headers])
 
 
 def _read_choice(data: Any) -> bool | None:
@@ -58,7 +60,11 @@ def _read_choice(data: Any) -> bool | None:
     return all(given)
 
 
-def _cookie(remember: bool, https: bool) -> str:
+def _cookie(edge: Edge, environ: Environ, remember: bool) -> Headers:
+    """Set-Cookie that refuses, or that takes a refusal back; who is remembered already stays so."""
+    if remember and find_cookie(environ.get("HTTP_COOKIE", "")) != OPT_OUT:
+        return []
+    https = edge.reader.read(environ, edge.content.registry.site, time.time(), page_view=False).https
     secure = "; Secure" if https else ""
     value, age = ("", 0) if remember else (OPT_OUT, _YEAR)
-    return f"{COOKIE_NAME}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}"
+    return [("Set-Cookie", f"{COOKIE_NAME}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")]

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from personalizer.content import models
 from personalizer.content.pages import THANKS, FormState
 from personalizer.decision.decide import ORIGINAL, decide
-from personalizer.edge.limits import MAX_FORM, TooLarge, read_body, refuse_size
+from personalizer.edge.limits import MAX_FORM, BodyRefused, is_cross_site, read_body
 from personalizer.edge.record import record_conversion, record_refusal
 from personalizer.edge.respond import HTML, NO_STORE, SECURITY, Response, problem
 from personalizer.edge.signals import goal_cookie, known_visitor
@@ -30,7 +30,7 @@ def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response
     """`POST /_pz/form/<page>/<form>`."""
     now = time.time()
     reading = edge.reader.read(environ, edge.content.registry.site, now, page_view=False)
-    if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "same-site", "none"):
+    if is_cross_site(environ):
         return problem(403, "cross-site", "Forms are sent from this site's own pages.")
     if not edge.form_limit.allows(reading.address, now):
         return problem(
@@ -38,8 +38,8 @@ def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response
         )
     try:
         typed = _read_fields(environ)
-    except TooLarge:
-        return refuse_size(MAX_FORM)
+    except BodyRefused as error:
+        return error.answer
     shown = f"{page}/{typed.get('v', ORIGINAL)}"
     form = edge.content.renderings.forms.get((shown, slot))
     if form is None:

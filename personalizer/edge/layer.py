@@ -6,6 +6,8 @@ a wrong method get any further, or let any input raise.
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from personalizer.edge.state import Edge, Environ
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 Handler = Callable[[Edge, Environ], Response]
 
+log = logging.getLogger(__name__)
+
 _BEACON = (Path(__file__).parent / "beacon.js").read_bytes()
 
 
@@ -34,31 +38,38 @@ class EdgeLayer:
         self._paths = edge.content.registry.paths
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            answer = self._answer(environ)
+        except Exception:  # the last door: the visitor gets a sentence, the operator the traceback
+            log.exception("a request could not be answered")
+            answer = problem(500, "internal", "Something is wrong on this side; the server's log says what.")
+        if answer is None:
+            return self._app(environ, start_response)
+        return answer.send(start_response, head=environ["REQUEST_METHOD"] == "HEAD")
+
+    def _answer(self, environ: Environ) -> Response | None:
+        """The answer to a request, None when it is Flask's to give."""
         host = environ.get("HTTP_HOST", "")
         if host_name(host) not in self._edge.hosts:
-            return _unknown_host(host).send(start_response)
+            return _unknown_host(host)
         if len(environ.get("QUERY_STRING", "")) > MAX_QUERY:
-            refusal = problem(414, "query-too-long", f"The query may have {MAX_QUERY:,} bytes at most.")
-            return refusal.send(start_response)
+            return problem(414, "query-too-long", f"The query may have {MAX_QUERY:,} bytes at most.")
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         page = self._paths.get(path)
         if page is not None:
-            if method not in ("GET", "HEAD"):
-                return _wrong_method("GET, HEAD").send(start_response)
-            return serve_page(self._edge, environ, page).send(start_response, head=method == "HEAD")
+            return serve_page(self._edge, environ, page) if method in ("GET", "HEAD") else _wrong_method("GET, HEAD")
         if path.startswith("/_pz/"):
-            answer = self._answer(path.removeprefix("/_pz/"), method, environ)
-            return answer.send(start_response, head=method == "HEAD")
+            return self._answer_own(path.removeprefix("/_pz/"), method, environ)
         if path.endswith("/") and path.rstrip("/") in self._paths:
-            return self._without_slash(path, environ).send(start_response)
-        return self._app(environ, start_response)
+            return self._without_slash(path, environ)
+        return None
 
-    def _answer(self, path: str, method: str, environ: Environ) -> Response:
+    def _answer_own(self, path: str, method: str, environ: Environ) -> Response:
         """`/_pz/…`: the engine's own routes."""
         edge = self._edge
         if path in _ROUTES:
             allowed, handler = _ROUTES[path]
-            return handler(edge, environ) if method == allowed else _wrong_method(allowed)
+            return handler(edge, environ) if method in allowed.split(", ") else _wrong_method(allowed)
         room, _, rest = path.partition("/")
         if room == "assets":
             return _send_asset(edge, rest) if method in ("GET", "HEAD") else _wrong_method("GET, HEAD")
@@ -81,11 +92,13 @@ class EdgeLayer:
         return Response(308, b"", [("Location", path.rstrip("/") + (f"?{query}" if query else "")), NO_STORE])
 
 
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:@/,]+))(?::\d{0,5})?", re.IGNORECASE)
+
+
 def host_name(host: str) -> str:
-    """The name in a Host header, lower-case, without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+    """The name in a Host header, lower-case, without its port; empty when it is none."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _unknown_host(host: str) -> Response:
@@ -118,5 +131,5 @@ _ROUTES: dict[str, tuple[str, Handler]] = {
     "convert": ("POST", receive_conversion),
     "convert.gif": ("GET", receive_conversion_pixel),
     "consent": ("POST", receive_consent),
-    "beacon.js": ("GET", _send_beacon),
+    "beacon.js": ("GET, HEAD", _send_beacon),
 }

@@ -1,4 +1,4 @@
-"""Limits on what one sender may send: sizes, and how often a form.
+"""Limits on what one sender may send: sizes, how often a form, and from where.
 
 What enters: an environ or an address. What leaves: a body, or a refusal. Must not: wait, or remember an address longer
 than a minute or in more than a bounded table.
@@ -16,8 +16,12 @@ MAX_FORM = 64 * 1024
 MAX_SIGNALS = 16 * 1024
 
 
-class TooLarge(Exception):
-    """The body is larger than this route reads."""
+class BodyRefused(Exception):
+    """The body is larger than this route reads, or only a part of it came; `answer` says so."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
 class RateLimit:
@@ -39,17 +43,18 @@ class RateLimit:
         return count <= self._per_minute
 
 
+def is_cross_site(environ: Mapping[str, Any]) -> bool:
+    """Whether a browser says that another site's page sent this; old browsers and programs say nothing."""
+    return environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "same-site", "none")
+
+
 def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
-    """The request's body. Raises TooLarge before reading more than `limit` bytes."""
-    length = environ.get("CONTENT_LENGTH") or ""
-    if length.isdigit() and int(length) > limit:
-        raise TooLarge
-    body: bytes = environ["wsgi.input"].read(limit + 1)
-    if len(body) > limit:
-        raise TooLarge
+    """The request's body. Raises BodyRefused, before reading more than `limit` bytes."""
+    length = int(environ.get("CONTENT_LENGTH") or -1)  # the server has seen to it that it is a number
+    body: bytes = environ["wsgi.input"].read(limit + 1) if length <= limit else b""
+    if max(length, len(body)) > limit:
+        detail = f"The body may have {limit:,} bytes at most."
+        raise BodyRefused(problem(413, "too-large", detail, ("Connection", "close")))
+    if len(body) < length:  # whoever hung up in the middle must not be taken for having said all of it
+        raise BodyRefused(problem(400, "incomplete", f"Only {len(body):,} of {length:,} bytes arrived."))
     return body
-
-
-def refuse_size(limit: int) -> Response:
-    """413, naming the limit."""
-    return problem(413, "too-large", f"The body may have {limit:,} bytes at most.", ("Connection", "close"))

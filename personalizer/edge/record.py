@@ -9,9 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from personalizer.model import Decision, Visitor
-from personalizer.visitor.facts import FACTS
-
-_COLUMN_OF = {fact.name: fact.column for fact in FACTS.values()}
 
 Row = dict[str, Any]
 
@@ -22,7 +19,7 @@ def micros(now: float) -> int:
 
 
 def record_exposure(decision: Decision, visitor: Visitor, decision_id: str, now: float) -> Row:
-    """A decision that was served. Every known fact stands in its own column."""
+    """A decision that was served, with every known fact."""
     row: Row = {
         "kind": "exposure",
         "ts": micros(now),
@@ -47,12 +44,10 @@ def record_exposure(decision: Decision, visitor: Visitor, decision_id: str, now:
         "reasons": decision.reasons,
         "not_counted": decision.not_counted,
         "consent": visitor.mode,
+        "facts": decision.facts,
     }
     if visitor.arms:
         row["sticky_arms"] = [f"{seed}={arm}" for seed, arm in visitor.arms.items()]
-    columns = _COLUMN_OF
-    for name, value in decision.facts.items():
-        row[columns[name]] = value
     return row
 
 

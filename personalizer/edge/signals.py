@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import time
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import orjson
 
 from personalizer.content.money import minor_units
-from personalizer.edge.limits import MAX_SIGNALS, TooLarge, read_body, refuse_size
+from personalizer.edge.limits import MAX_SIGNALS, BodyRefused, read_body
 from personalizer.edge.record import record_conversion, record_refusal, record_sign, visitor_of
 from personalizer.edge.respond import Headers, Response, pixel, problem
 from personalizer.edge.state import Edge, Environ, cookie_header
@@ -24,6 +24,7 @@ from personalizer.visitor.read import Reading
 
 SIGNS = ("seen", "engaged", "click", "scroll")
 MAX_SIGNS = 50
+MAX_PARAMETERS = 100
 _MAX_VALUE = 1e12
 _MAX_MS = 4102444800000  # the year 2100
 
@@ -45,8 +46,8 @@ def receive_signs(edge: Edge, environ: Environ) -> Response:
         rows = [record_sign(kind, decision_id, client_ms, now) for kind, client_ms in _read_signs(data.get("e"))]
         for row in rows:
             edge.events.append(row)
-    except TooLarge:
-        return refuse_size(MAX_SIGNALS)
+    except BodyRefused as error:
+        return error.answer
     except Refused as error:
         return _refuse(edge, error, now)
     except JournalRefused as error:
@@ -58,7 +59,7 @@ def receive_seen_pixel(edge: Edge, environ: Environ) -> Response:
     """`GET /_pz/seen.gif?d=`: the beacon's form without scripts. Always a pixel; only a signed id counts."""
     now = time.time()
     try:
-        decision_id = _known_decision(edge, _parameter(environ, "d"))
+        decision_id = _known_decision(edge, _read_parameters(environ).get("d"))
         edge.events.append(record_sign("seen", decision_id, None, now))
     except Refused as error:
         _refuse(edge, error, now)
@@ -72,8 +73,8 @@ def receive_conversion(edge: Edge, environ: Environ) -> Response:
     now = time.time()
     try:
         event_id, headers = _convert(edge, environ, _read_json(environ), now)
-    except TooLarge:
-        return refuse_size(MAX_SIGNALS)
+    except BodyRefused as error:
+        return error.answer
     except Refused as error:
         return _refuse(edge, error, now)
     except JournalRefused as error:
@@ -85,11 +86,10 @@ def receive_conversion(edge: Edge, environ: Environ) -> Response:
 def receive_conversion_pixel(edge: Edge, environ: Environ) -> Response:
     """`GET /_pz/convert.gif?goal=&value=&currency=&id=&d=`: the same for an image tag."""
     now = time.time()
-    data: dict[str, Any] = {name: _parameter(environ, name) for name in ("goal", "currency", "id", "d")}
     try:
-        value = _parameter(environ, "value")
-        data["value"] = _parse_number(value) if value is not None else None
-        _, headers = _convert(edge, environ, data, now)
+        parameters = _read_parameters(environ)
+        value = {"value": _parse_number(parameters["value"])} if "value" in parameters else {}
+        _, headers = _convert(edge, environ, {**parameters, **value}, now)
     except Refused as error:
         return _refuse(edge, error, now)
     except JournalRefused as error:
@@ -171,9 +171,14 @@ def _read_signs(signs: Any) -> list[tuple[str, int | None]]:
     return read
 
 
-def _parameter(environ: Environ, name: str) -> str | None:
-    values = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, max_num_fields=100, errors="replace")
-    return values[name][0] if name in values else None
+def _read_parameters(environ: Environ) -> dict[str, str]:
+    """The query's parameters, the first of each name."""
+    query = environ.get("QUERY_STRING", "")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="replace")
+    except ValueError as error:
+        raise Refused("too many parameters", f"Send {MAX_PARAMETERS} parameters at most.") from error
+    return dict(reversed(pairs))
 
 
 def _parse_number(text: str) -> float:

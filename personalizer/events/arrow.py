@@ -39,18 +39,18 @@ SCHEMAS = {
     for name, columns in TABLES.items()
 }
 
+
 # Arrow's JSON reader is given every column's type and takes nothing else: 1.5 or true is no long, 5 is no string.
+def _journal_schema(columns: tuple[Column, ...]) -> pa.Schema:
+    """The JSON of a row: as its columns, with times as numbers and facts under their own names in `facts`."""
+    plain = [column for column in columns if not column.fact and column.type is not ColumnType.DAY]
+    fields = [(one.name, pa.int64() if one.type is ColumnType.TIME else _TYPES[one.type]) for one in plain]
+    facts = [(column.fact, _TYPES[column.type]) for column in columns if column.fact]
+    return pa.schema([*fields, *([("facts", pa.struct(facts))] if facts else [])])
+
+
 _PARSE = {
-    name: pj.ParseOptions(
-        explicit_schema=pa.schema(
-            [
-                pa.field(column.name, pa.int64() if column.type is ColumnType.TIME else _TYPES[column.type])
-                for column in columns
-                if column.type is not ColumnType.DAY
-            ]
-        ),
-        unexpected_field_behavior="error",
-    )
+    name: pj.ParseOptions(explicit_schema=_journal_schema(columns), unexpected_field_behavior="error")
     for name, columns in TABLES.items()
 }
 _READ = pj.ReadOptions(block_size=4 * MAX_PAYLOAD)  # a row must fit into a block
@@ -79,6 +79,8 @@ def arrow_table(name: str, payloads: Sequence[bytes]) -> pa.Table:
         raise DataError(f"{name}: {error}.") from error
     columns = {column: data[column] for column in data.column_names}
     for column in TABLES[name]:
+        if column.fact:
+            columns[column.name] = pc.struct_field(data["facts"], [column.fact])
         if column.type is ColumnType.TIME:
             columns[column.name] = _times(column.name, columns[column.name])
     if columns["ts"].null_count:
@@ -109,5 +111,5 @@ def _refuse(name: str, file: JournalFile, record: Record) -> bytes:
 
 
 def _explain(name: str, record: Record, error: DataError) -> str:
-    unknown = record.row.keys() - set(_PARSE[name].explicit_schema.names)
+    unknown = record.row.keys() - set(SCHEMAS[name].names)
     return f"there is no column {', '.join(sorted(unknown))}" if unknown else str(error)

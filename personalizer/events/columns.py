@@ -30,11 +30,12 @@ C = ColumnType
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, type, and meaning for a reader of the lake."""
+    """One column: its name, type, and meaning for a reader of the lake. `fact` names the fact that it holds, if any."""
 
     name: str
     type: ColumnType
     meaning: str
+    fact: str = ""
 
 
 KINDS = ("exposure", "seen", "engaged", "click", "scroll", "conversion", "lead", "outcome", "refused")
@@ -89,7 +90,8 @@ _FACT_COLUMN = {
 }
 
 COLUMNS: tuple[Column, ...] = _EVENT + tuple(
-    Column(fact.column, _FACT_COLUMN[fact.type], f"fact `{fact.name}`: {fact.meaning}") for fact in FACTS.values()
+    Column(fact.column, _FACT_COLUMN[fact.type], f"fact `{fact.name}`: {fact.meaning}", fact.name)
+    for fact in FACTS.values()
 )
 
 LEAD_COLUMNS: tuple[Column, ...] = (

@@ -4,7 +4,8 @@ What enters: a row, or a journal file. What leaves: bytes for one write, or the 
 Must not: write, lock, or know the lake; edge workers import it.
 
 The payload's first key is `ordinal`, so that the reader sees a missing or repeated row without parsing JSON. What is
-null may be left out. A RANGE is always `{"low": …, "high": …}`, as in the lake; an open end is null.
+null may be left out. Facts stand under their own names in `facts`, so that a page need not rename them; as columns they
+have `_` for `.`. A RANGE is always `{"low": …, "high": …}`, as in the lake; an open end is null.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ MAX_PAYLOAD = 1 << 20  # bytes; a damaged length must not make the reader ask fo
 
 _U32 = struct.Struct("<I")
 _HEADER = struct.Struct("<II")
-_RANGES = tuple(column.name for column in COLUMNS if column.type is ColumnType.RANGE)
+_RANGES = tuple(column.fact for column in COLUMNS if column.type is ColumnType.RANGE)
+_COLUMN_OF = {column.fact: column.name for column in COLUMNS if column.fact}
 
 
 class Record(NamedTuple):
@@ -36,8 +38,10 @@ class Record(NamedTuple):
 
     @property
     def row(self) -> dict[str, Any]:
-        """The row, column → value."""
+        """The row, column → value; facts that no column is for keep their names."""
         row: dict[str, Any] = orjson.loads(self.payload)
+        facts = row.pop("facts", None) or {}
+        row.update({_COLUMN_OF.get(name, name): value for name, value in facts.items()})
         return row
 
 
@@ -45,8 +49,12 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
     """A row as a JSON object; tuples become lists. Raises TypeError for what JSON cannot say or an empty row."""
     if not row:
         raise TypeError("the row is empty")
-    exact = {name: Range(row[name], row[name]) for name in _RANGES if isinstance(row.get(name), (int, float))}
-    return orjson.dumps({**row, **exact} if exact else row, default=_plain)
+    facts = row.get("facts")
+    if facts:
+        exact = {name: Range(facts[name], facts[name]) for name in _RANGES if type(facts.get(name)) in (int, float)}
+        if exact:
+            row = {**row, "facts": {**facts, **exact}}
+    return orjson.dumps(row, default=_plain)
 
 
 def _plain(value: object) -> object:

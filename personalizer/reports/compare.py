@@ -1,97 +1,58 @@
 """Comparisons: what chance has dealt, side by side: experiment arms, and personalized against held out.
 
-What enters: rows of the query and the registry. What leaves: `Comparison`s. Must not: compare what chance did not deal.
+What enters: groups of the query. What leaves: `Comparison`s. Must not: compare what chance did not deal, or what did
+not fall as chance should have dealt it.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
-from personalizer.decision.registry import Goal, Registry
-from personalizer.reports.query import Row
-from personalizer.reports.result import Arm, Comparison, Difference, Rate, Segment, Srm
-from personalizer.reports.statistics import lift_interval, newcombe_interval, srm_test, wilson_interval
+from personalizer.decision.registry import Registry
+from personalizer.reports.lens import Lens
+from personalizer.reports.query import Group
+from personalizer.reports.result import Arm, Comparison, Difference, Segment, Srm
+from personalizer.reports.statistics import lift_interval, newcombe_interval, srm_test
 from personalizer.reports.verdict import judge, say_verdict
 
 SRM_LEVEL = 0.001  # p below it is a mismatch: low, because every report tests every comparison
 SIDES = ("holdout", "personalized")  # the baseline is what everybody would see without personalization
-
-_DAY = dt.timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Lens:
-    """How rows are looked at: by which goal each page is judged, at what time, with what confidence.
-
-    `goal` overrides the goal of pages and experiments. `segmented` says whether rows carry segments to break down by.
-    """
-
-    registry: Registry
-    as_of: dt.datetime
-    confidence: float
-    goal: str | None
-    segmented: bool
-
-    def goal_of_page(self, page: str) -> str:
-        """The goal a page is judged by: its primary one; `lead` where it has none or is gone from the workspace."""
-        known = self.registry.pages.get(page)
-        return self.goal or (known.goals[0] if known and known.goals else "lead")
-
-    def goal_of(self, row: Row) -> str:
-        """The goal that the contest of this row is judged by."""
-        experiment = self.registry.experiments.get(row.experiment) if row.experiment else None
-        return self.goal or (experiment.goal if experiment else self.goal_of_page(row.page))
-
-    def window(self, goal: str) -> int:
-        """Seconds after the first view in which the goal counts."""
-        known: Goal | None = self.registry.goals.get(goal)
-        return known.window if known else 0
-
-    def unmatured(self, row: Row) -> bool:
-        """Whether the window is still open for some who were first seen on this row's day."""
-        end = (
-            dt.datetime.combine(row.day, dt.time(), dt.UTC)
-            + _DAY
-            + dt.timedelta(seconds=self.window(self.goal_of(row)))
-        )
-        return end > self.as_of
-
-    def rate(self, converters: int, units: int) -> Rate:
-        """A rate with its interval."""
-        low, high = wilson_interval(converters, units, self.confidence)
-        return Rate(converters / units if units else None, low, high)
+KINDS = ("holdout", "row", "experiment")  # in the order of a report
 
 
-def compare(rows: Sequence[Row], lens: Lens) -> tuple[Comparison, ...]:
+def compare(groups: Sequence[Group], lens: Lens) -> tuple[Comparison, ...]:
     """Every contest between arms: per page the holdout over all rows, then each row, then each experiment's phases."""
-    contests: dict[tuple[str, str, str, int], list[Row]] = {}
-    for row in rows:
-        if row.contest != "page":
-            contests.setdefault(_contest_of(row), []).append(row)
-    order = {page: place for place, page in enumerate(lens.registry.pages)}
-    kinds = ("holdout", "row", "experiment")
-    keys = sorted(contests, key=lambda key: (order.get(key[0], len(order)), key[0], kinds.index(key[1]), key[2:]))
-    return tuple(_compare(contests[key], lens) for key in keys)
+    contests: dict[tuple[object, ...], list[Group]] = {}
+    for group in groups:
+        if group.contest != "page":
+            contests.setdefault(_contest_of(group), []).append(group)
+    pages = {page: place for place, page in enumerate(lens.registry.pages)}
+
+    def order(comparison: Comparison) -> tuple[object, ...]:
+        place = (pages.get(comparison.page, len(pages)), comparison.page, KINDS.index(comparison.kind))
+        return *place, comparison.row or "", comparison.experiment or "", -(comparison.phase or 0)
+
+    return tuple(sorted((_compare(mine, lens) for mine in contests.values()), key=order))
 
 
-def _contest_of(row: Row) -> tuple[str, str, str, int]:
-    """Page, kind, name and phase; the latest phase sorts first."""
-    name = {"experiment": row.experiment, "row": row.row}.get(row.contest) or ""
-    return row.page, row.contest, name, -(row.phase or 0)
+def _contest_of(group: Group) -> tuple[object, ...]:
+    """The key that the query groups by. An experiment is one deal, also if its row or page has changed."""
+    if group.contest == "experiment":
+        return group.contest, group.experiment, group.phase
+    return group.contest, group.page, group.row if group.contest == "row" else None
 
 
-def _compare(rows: Sequence[Row], lens: Lens) -> Comparison:
-    first = rows[0]
+def _compare(groups: Sequence[Group], lens: Lens) -> Comparison:
+    first = min(groups, key=lambda group: (group.day, group.page, group.row or ""))
     goal = lens.goal_of(first)
-    names = _arm_names(rows, lens.registry)
-    single = [row for row in rows if not row.multiple]
-    arms, differences = _sides(single, names, goal, lens)
+    names = _arm_names(groups, lens.registry)
+    single = [group for group in groups if not group.multiple]
     srm = _test_shares(single, lens.registry)
-    unmatured = sum(row.units for row in single if lens.unmatured(row))
+    arms = _arms(single, names, goal, lens)
+    differences = () if srm.failed else _differences(arms, lens)
+    unmatured = sum(group.units for group in single if lens.unmatured(group))
     return Comparison(
-        kind=first.contest,  # type: ignore[arg-type]  # the query's names, but for "page"
+        kind=first.contest,  # type: ignore[arg-type]  # one of KINDS
         page=first.page,
         row=None if first.contest == "holdout" else first.row,
         experiment=first.experiment,
@@ -100,7 +61,7 @@ def _compare(rows: Sequence[Row], lens: Lens) -> Comparison:
         window=lens.window(goal),
         arms=arms,
         differences=differences,
-        multiple=sum(row.units for row in rows if row.multiple),
+        multiple=sum(group.units for group in groups if group.multiple),
         unmatured=unmatured,
         srm=srm,
         verdict=say_verdict(
@@ -109,49 +70,50 @@ def _compare(rows: Sequence[Row], lens: Lens) -> Comparison:
             differences,
             srm,
             unmatured=unmatured,
-            epochs=len({row.weight_epoch for row in single}),
+            epochs=len({group.weight_epoch for group in single}),
             confidence=lens.confidence,
         ),
-        segments=_segments(single, names, goal, lens) if lens.segmented else (),
+        segments=_segments(single, names, goal, lens, srm) if lens.segmented else (),
     )
 
 
-def _arm_names(rows: Iterable[Row], registry: Registry) -> tuple[str, ...]:
+def _arm_names(groups: Sequence[Group], registry: Registry) -> tuple[str, ...]:
     """The arms, the baseline first; of an experiment that is gone or has a newer phase, those that were seen."""
-    rows = list(rows)
-    if rows[0].contest != "experiment":
+    if groups[0].contest != "experiment":
         return SIDES
-    experiment = registry.experiments.get(rows[0].experiment or "")
+    experiment = registry.experiments.get(groups[0].experiment or "")
     declared = experiment.arms if experiment else ()
-    seen = {row.arm for row in rows}
-    if experiment and experiment.phase == rows[0].phase:
+    seen = {group.arm for group in groups}
+    if experiment and experiment.phase == groups[0].phase:
         return declared + tuple(sorted(seen - set(declared)))
     return tuple(arm for arm in declared if arm in seen) + tuple(sorted(seen - set(declared)))
 
 
-def _sides(
-    rows: Iterable[Row], names: Sequence[str], goal: str, lens: Lens
-) -> tuple[tuple[Arm, ...], tuple[Difference, ...]]:
-    by_arm: dict[str, list[Row]] = {name: [] for name in names}
-    for row in rows:
-        by_arm[row.arm].append(row)
-    arms = tuple(_arm(name, by_arm[name], goal, lens) for name in names)
-    return arms, tuple(_difference(arm, arms[0], lens.confidence) for arm in arms[1:] if arm.units and arms[0].units)
+def _arms(groups: Iterable[Group], names: Sequence[str], goal: str, lens: Lens) -> tuple[Arm, ...]:
+    by_arm: dict[str, list[Group]] = {name: [] for name in names}
+    for group in groups:
+        by_arm[group.arm].append(group)
+    return tuple(_arm(name, by_arm[name], goal, lens) for name in names)
 
 
-def _arm(name: str, rows: Sequence[Row], goal: str, lens: Lens) -> Arm:
-    reached = [row for row in rows if row.goal == goal]
-    units = sum(row.units for row in rows)
-    converters = sum(row.converters for row in reached)
+def _arm(name: str, groups: Sequence[Group], goal: str, lens: Lens) -> Arm:
+    reached = [group for group in groups if group.goal == goal]
+    units = sum(group.units for group in groups)
+    converters = sum(group.converters for group in reached)
     return Arm(
         arm=name,
         units=units,
         converters=converters,
-        conversions=sum(row.conversions for row in reached),
-        value=sum(row.value for row in reached),
-        value_squares=sum(row.value_squares for row in reached),
+        conversions=sum(group.conversions for group in reached),
+        value=sum(group.value for group in reached),
+        value_squares=sum(group.value_squares for group in reached),
         rate=lens.rate(converters, units),
     )
+
+
+def _differences(arms: Sequence[Arm], lens: Lens) -> tuple[Difference, ...]:
+    """Each arm against the first; none where a side is empty."""
+    return tuple(_difference(arm, arms[0], lens.confidence) for arm in arms[1:] if arm.units and arms[0].units)
 
 
 def _difference(arm: Arm, base: Arm, confidence: float) -> Difference:
@@ -172,53 +134,55 @@ def _difference(arm: Arm, base: Arm, confidence: float) -> Difference:
     )
 
 
-def _segments(rows: Iterable[Row], names: Sequence[str], goal: str, lens: Lens) -> tuple[Segment, ...]:
-    by_values: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        by_values.setdefault(row.values, []).append(row)
-    segments = [Segment(values, *_sides(group, names, goal, lens)) for values, group in by_values.items()]
-    return tuple(sorted(segments, key=lambda segment: (-sum(arm.units for arm in segment.arms), segment.values)))
+def _segments(groups: Iterable[Group], names: Sequence[str], goal: str, lens: Lens, srm: Srm) -> tuple[Segment, ...]:
+    """The comparison in each segment, the largest first."""
+    by_values: dict[tuple[str, ...], list[Group]] = {}
+    for group in groups:
+        by_values.setdefault(group.values, []).append(group)
+    sides = {values: _arms(mine, names, goal, lens) for values, mine in by_values.items()}
+    ordered = sorted(sides, key=lambda values: (-sum(arm.units for arm in sides[values]), values))
+    return tuple(Segment(v, sides[v], () if srm.failed else _differences(sides[v], lens)) for v in ordered)
 
 
 # --- sample ratio mismatch ---
 
 
-def _test_shares(rows: Sequence[Row], registry: Registry) -> Srm:
-    if not rows:
+def _test_shares(groups: Sequence[Group], registry: Registry) -> Srm:
+    if not groups:
         return _untested("every unit was seen in two arms")
-    return _test_arms(rows, registry) if rows[0].contest == "experiment" else _test_holdout(rows, registry)
+    return _test_arms(groups, registry) if groups[0].contest == "experiment" else _test_holdout(groups, registry)
 
 
-def _test_arms(rows: Sequence[Row], registry: Registry) -> Srm:
+def _test_arms(groups: Sequence[Group], registry: Registry) -> Srm:
     """Units dealt in the current weight epoch against its weights. Whose cookie brought the arm was dealt before."""
-    experiment = registry.experiments.get(rows[0].experiment or "")
-    if experiment is None or experiment.phase != rows[0].phase:
+    experiment = registry.experiments.get(groups[0].experiment or "")
+    if experiment is None or experiment.phase != groups[0].phase:
         return _untested("the weights of this phase are not in the workspace any more")
-    now = [row for row in rows if row.weight_epoch == experiment.weight_epoch]
-    earlier = sum(row.units for row in rows) - sum(row.fresh for row in now)
+    now = [group for group in groups if group.weight_epoch == experiment.weight_epoch]
+    earlier = sum(group.units for group in groups) - sum(group.fresh for group in now)
     note = (
         f"{earlier:,} units dealt under earlier weights or before this report's time are not tested" if earlier else ""
     )
     shares = dict(zip(experiment.arms, experiment.weights, strict=True))
-    return _tested(now, lambda row: row.fresh, shares, note)
+    return _tested(now, lambda group: group.fresh, shares, note)
 
 
-def _test_holdout(rows: Sequence[Row], registry: Registry) -> Srm:
-    page = registry.pages.get(rows[0].page)
+def _test_holdout(groups: Sequence[Group], registry: Registry) -> Srm:
+    page = registry.pages.get(groups[0].page)
     known = page.rows if page else {}
-    shares = {known[row.row].holdout if row.row in known else None for row in rows if row.row}
+    shares = {row.holdout if (row := known.get(group.row or "")) else None for group in groups}
     if len(shares) > 1:
         return _untested("the rows have different holdouts; each is tested by itself")
     (share,) = shares
     if not share:
         return _untested("the workspace has no holdout for it any more")
-    return _tested(rows, lambda row: row.units, dict(zip(SIDES, (share, 1 - share), strict=True)), "")
+    return _tested(groups, lambda group: group.units, dict(zip(SIDES, (share, 1 - share), strict=True)), "")
 
 
-def _tested(rows: Iterable[Row], count: Callable[[Row], int], shares: dict[str, float], note: str) -> Srm:
+def _tested(groups: Iterable[Group], count: Callable[[Group], int], shares: dict[str, float], note: str) -> Srm:
     observed = dict.fromkeys(shares, 0)
-    for row in rows:
-        observed[row.arm] = observed.get(row.arm, 0) + count(row)
+    for group in groups:
+        observed[group.arm] = observed.get(group.arm, 0) + count(group)
     expected = {arm: shares.get(arm, 0.0) for arm in observed}
     fit = srm_test(tuple(observed.values()), tuple(expected.values()))
     if fit is None:

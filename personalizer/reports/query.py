@@ -48,10 +48,10 @@ class Scope:
         return "experiment" if self.experiment else "page"
 
 
-class Row(NamedTuple):
+class Group(NamedTuple):
     """One group of units: those of a contest with the same arm, segment, exposure day and weight epoch.
 
-    `goal` None carries the units and views, `fresh` of them dealt at that view rather than by their cookie; one row
+    `goal` None carries the units and views, `fresh` of them dealt at that view rather than by their cookie; one group
     more a goal carries what they did: n converters, their conversions, Σy and Σy² over units. `multiple` units were
     seen in two arms; nothing they did is counted. `values` are those of the scope's dimensions, in words.
     """
@@ -260,11 +260,11 @@ def open_events(files: Sequence[str], goals: Iterable[Goal]) -> Iterator[duckdb.
             raise DataError(f"The lake cannot be read: {error}. Run `personalizer doctor`.") from error
 
 
-def read_statistics(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Row]:
+def read_statistics(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Group]:
     """All groups of the scope's contests."""
     names = ("experiment", "page") if scope.experiment else tuple(contest.name for contest in _CONTESTS)
     text = _STATISTICS.format(views=_views_sql(scope, names))
-    return [_row(scope.by, *line) for line in connection.execute(text, _parameters(scope)).fetchall()]
+    return [_group(scope.by, *line) for line in connection.execute(text, _parameters(scope)).fetchall()]
 
 
 def count_received(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Received]:
@@ -306,7 +306,7 @@ def _parameters(scope: Scope) -> dict[str, Any]:
     return values | ({"experiment": scope.experiment} if scope.experiment else {})
 
 
-def _row(by: tuple[Dimension, ...], *columns: Any) -> Row:
+def _group(by: tuple[Dimension, ...], *columns: Any) -> Group:
     *group, by_1, by_2 = columns[:13]
     values = tuple(say_value(dimension, value) for dimension, value in zip(by, (by_1, by_2), strict=False))
-    return Row._make((*group, *columns[13:], values))
+    return Group._make((*group, *columns[13:], values))

@@ -1,4 +1,4 @@
-"""A report from start to end: check what is asked, run the query, roll its rows up.
+"""A report from start to end: check what is asked, run the query, roll its groups up.
 
 What enters: the lake's directory, the registry, what to report, the time. What leaves: a `Report`. Must not: write,
 read a clock, or fail because there is nothing yet.
@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from personalizer.decision.registry import Registry
 from personalizer.errors import PersonalizerError
 from personalizer.events.lake import lake_files
-from personalizer.reports.compare import Lens, compare
+from personalizer.reports.cells import build_cells, build_lines
+from personalizer.reports.compare import compare
 from personalizer.reports.dimensions import lookup_dimensions, nearest
+from personalizer.reports.lens import Lens
 from personalizer.reports.query import (
     Fate,
+    Group,
     Received,
-    Row,
     Scope,
     count_fates,
     count_received,
     open_events,
     read_statistics,
 )
-from personalizer.reports.result import Cell, Comparison, Line, Report
+from personalizer.reports.result import Comparison, Report
 from personalizer.reports.verdict import PEEKING
 from personalizer.reports.waterfall import build_waterfall
 
@@ -60,13 +62,14 @@ def run_report(
     _check_times(since, until, confidence)
     scope = Scope(since, until, raw, experiment, dimensions, registry.currency)
     found = _read(lake, registry, scope)
-    if experiment and not any(row.contest == "experiment" for row in found.rows):
+    if experiment and not any(group.contest == "experiment" for group in found.groups):
         _check(experiment, registry.experiments, "experiment")
     lens = Lens(registry, as_of, confidence, goal, segmented=bool(dimensions))
-    comparisons = compare(found.rows, lens)
-    waterfall = build_waterfall(found.received, found.rows, found.fates, scope.main, lens.unmatured)
-    pages = _pages(found.rows, registry, experiment)
-    cells = [row for row in found.rows if row.contest == "page" and row.page in pages]
+    comparisons = compare(found.groups, lens)
+    waterfall = build_waterfall(found.received, found.groups, found.fates, scope.main, lens.unmatured)
+    pages = _pages(found.groups, registry, experiment)
+    cells = [group for group in found.groups if group.contest == "page" and group.page in pages]
+    main = [group for group in found.groups if group.contest == scope.main]
     return Report(
         site=registry.site_name,
         revision=registry.revision[:12],
@@ -81,16 +84,16 @@ def run_report(
         goals={page: lens.goal_of_page(page) for page in pages},
         waterfall=waterfall,
         comparisons=comparisons,
-        cells=_cells(cells),
-        lines=_lines(cells, lens, chosen=bool(by)),
-        notes=tuple(_notes(found, scope, comparisons, waterfall.unmatured, _matured_until(pages, lens))),
+        cells=build_cells(cells),
+        lines=build_lines(cells, lens, chosen=bool(by)),
+        notes=tuple(_notes(found, scope, comparisons, waterfall.unmatured, _matured_until(main, lens))),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     received: Sequence[Received] = ()
-    rows: Sequence[Row] = ()
+    groups: Sequence[Group] = ()
     fates: Sequence[Fate] = ()
 
 
@@ -117,87 +120,18 @@ def _check_times(since: dt.datetime | None, until: dt.datetime | None, confidenc
         raise PersonalizerError(f"confidence {confidence}: write a share between 0 and 1, as 0.95.")
 
 
-def _pages(rows: Iterable[Row], registry: Registry, experiment: str | None) -> tuple[str, ...]:
+def _pages(groups: Iterable[Group], registry: Registry, experiment: str | None) -> tuple[str, ...]:
     """Pages that the report is about, in the workspace's order; those that are gone from it come last."""
-    seen = {row.page for row in rows if row.contest == ("experiment" if experiment else "page")}
+    seen = {group.page for group in groups if group.contest == ("experiment" if experiment else "page")}
     return tuple(page for page in registry.pages if page in seen) + tuple(sorted(seen - set(registry.pages)))
-
-
-# --- roll-ups ---
-
-
-@dataclass(slots=True)
-class _Sum:
-    """Units of one group, and per goal how many converted, how often, for how much."""
-
-    units: int = 0
-    views: int = 0
-    converters: dict[str, int] = field(default_factory=dict)
-    conversions: dict[str, int] = field(default_factory=dict)
-    value: dict[str, int] = field(default_factory=dict)
-
-    def add(self, row: Row) -> None:
-        self.units += row.units
-        self.views += row.views
-        if row.goal is not None:
-            for total, part in (
-                (self.converters, row.converters),
-                (self.conversions, row.conversions),
-                (self.value, row.value),
-            ):
-                total[row.goal] = total.get(row.goal, 0) + part
-
-
-def _cells(rows: Iterable[Row]) -> tuple[Cell, ...]:
-    sums: dict[tuple[str, str | None, str, str | None, str | None], _Sum] = {}
-    for row in rows:
-        sums.setdefault((row.page, row.row, row.arm, row.icp, row.persona), _Sum()).add(row)
-    ordered = sorted(sums.items(), key=lambda item: tuple(part or "" for part in item[0]))
-    return tuple(
-        Cell(*key, total.units, total.views, total.converters, total.conversions, total.value) for key, total in ordered
-    )
-
-
-def _lines(rows: Iterable[Row], lens: Lens, *, chosen: bool) -> tuple[Line, ...]:
-    """The table by segment, largest segment first. Each line has every goal that its page has or that was reached."""
-    sums: dict[tuple[str, tuple[str, ...], str], _Sum] = {}
-    for row in rows:
-        values = row.values if chosen else tuple(value or "none" for value in (row.row, row.icp, row.persona))
-        sums.setdefault((row.page, values, row.arm), _Sum()).add(row)
-    sizes: dict[tuple[str, tuple[str, ...]], int] = {}
-    goals: dict[str, dict[str, None]] = {}
-    for (page, values, _), total in sums.items():
-        sizes[page, values] = sizes.get((page, values), 0) + total.units
-        known = lens.registry.pages.get(page)
-        wanted = goals.setdefault(page, dict.fromkeys((lens.goal_of_page(page), *(known.goals if known else ()))))
-        wanted.update(dict.fromkeys(sorted(total.converters)))
-    ordered = sorted(sums, key=lambda key: (key[0], -sizes[key[0], key[1]], key[1], key[2]))
-    return tuple(_line(key, goal, sums[key], lens) for key in ordered for goal in goals[key[0]])
-
-
-def _line(key: tuple[str, tuple[str, ...], str], goal: str, total: _Sum, lens: Lens) -> Line:
-    page, values, arm = key
-    converters = total.converters.get(goal, 0)
-    return Line(
-        page=page,
-        values=values,
-        arm=arm,
-        goal=goal,
-        units=total.units,
-        views=total.views,
-        converters=converters,
-        conversions=total.conversions.get(goal, 0),
-        value=total.value.get(goal, 0),
-        rate=lens.rate(converters, total.units),
-    )
 
 
 # --- what a reader should know beside the figures ---
 
 
-def _matured_until(pages: Iterable[str], lens: Lens) -> dt.date:
+def _matured_until(groups: Iterable[Group], lens: Lens) -> dt.date:
     """The first day on which somebody's window is still open."""
-    longest = max((lens.window(lens.goal_of_page(page)) for page in pages), default=0)
+    longest = max((lens.window(goal) for goal in {lens.goal_of(group) for group in groups}), default=0)
     return (lens.as_of - dt.timedelta(seconds=longest)).astimezone(dt.UTC).date()
 
 
@@ -212,14 +146,14 @@ def _notes(
             "population with `personalizer simulate`; then ask again with `--wait`, which waits for the last event."
         )
         return
-    if not found.rows:
+    if not found.groups:
         yield (
             "No view counts: none was confirmed by the page's beacon, or all were bots or internal. "
             "The waterfall says which; `--raw` takes unconfirmed views too."
         )
     if any(comparison.differences for comparison in comparisons):
         yield PEEKING
-    if found.rows:
+    if found.groups:
         yield (
             "Only comparisons hold what chance has dealt side by side. The tables of a page describe: their lines show "
             "different people, who may convert differently whatever they see."

@@ -117,6 +117,7 @@ class Comparison:
 
     `kind` `experiment`: the arms of one phase. `row`: a row's holdout against everybody it personalized, whatever their
     arm. `holdout`: the same over all rows of the page. `multiple` units were seen in two arms and are in none of them.
+    Where the shares do not fit (`srm.failed`) there are no differences: the sides are not alike.
     """
 
     kind: Literal["experiment", "row", "holdout"]

@@ -134,8 +134,7 @@ def _arms(title: str, comparison: Comparison, report: Report) -> Table:
     table = _table(title, heads, numbers=len(heads) - 1)
     differences = {difference.arm: difference for difference in comparison.differences}
     for arm in comparison.arms:
-        difference = None if comparison.srm.failed else differences.get(arm.arm)
-        table.add_row(*_cells(arm.arm, f"{arm.units:,}", *_arm(arm, report), *_difference(difference)))
+        table.add_row(*_cells(arm.arm, f"{arm.units:,}", *_arm(arm, report), *_difference(differences.get(arm.arm))))
     return table
 
 
@@ -176,9 +175,10 @@ def _segments(comparison: Comparison, report: Report) -> RenderableType:
         for arm in segment.arms
     ]
     for values, arm, difference in rows[:MOST_LINES]:
-        shown = None if comparison.srm.failed else difference
         figures = (f"{arm.units:,}", _fraction(arm.converters, arm.units), _interval(arm.rate))
-        table.add_row(*_cells(*values, arm.arm, *figures, _difference(shown)[0], shown.finding if shown else ""))
+        table.add_row(
+            *_cells(*values, arm.arm, *figures, _difference(difference)[0], difference.finding if difference else "")
+        )
     return Group(table, *_left_off(len(rows)))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from personalizer.reports.query import Fate, Received, Row
+from personalizer.reports.query import Fate, Group, Received
 from personalizer.reports.result import Stage, Waterfall
 
 _FATES = ("not_counted", "unknown_goal", "duplicate", "orphan", "repeat")
@@ -16,21 +16,23 @@ _FATES = ("not_counted", "unknown_goal", "duplicate", "orphan", "repeat")
 
 def build_waterfall(
     received: Sequence[Received],
-    rows: Sequence[Row],
+    groups: Sequence[Group],
     fates: Sequence[Fate],
     main: str,
-    unmatured: Callable[[Row], bool],
+    unmatured: Callable[[Group], bool],
 ) -> Waterfall:
     """The waterfall of contest `main`. `unmatured` says of a group whether its goal's window is still open."""
-    units = [row for row in rows if row.contest == main and row.goal is None]
+    units = [group for group in groups if group.contest == main and group.goal is None]
     return Waterfall(
-        views=_views(received, rows, units, main),
-        unmatured=sum(row.units for row in units if not row.multiple and unmatured(row)),
+        views=_views(received, groups, units, main),
+        unmatured=sum(group.units for group in units if not group.multiple and unmatured(group)),
         conversions=_conversions(fates),
     )
 
 
-def _views(received: Sequence[Received], rows: Sequence[Row], units: Sequence[Row], main: str) -> tuple[Stage, ...]:
+def _views(
+    received: Sequence[Received], groups: Sequence[Group], units: Sequence[Group], main: str
+) -> tuple[Stage, ...]:
     refused, not_counted = Counter[str](), Counter[str]()
     for line in received:
         if line.kind == "refused":
@@ -39,16 +41,16 @@ def _views(received: Sequence[Received], rows: Sequence[Row], units: Sequence[Ro
             not_counted[line.not_counted] += line.events
     total = sum(line.events for line in received)
     # Every view that counts is a view of its page, whatever else it belongs to.
-    counted = sum(row.views for row in rows if row.contest == "page")
-    entered = sum(row.views for row in units)
-    everybody = sum(row.units for row in units)
+    counted = sum(group.views for group in groups if group.contest == "page")
+    entered = sum(group.views for group in units)
+    everybody = sum(group.units for group in units)
     losses: dict[str, Mapping[str, int]] = {
         "refused": refused,
         "not_counted": not_counted,
         "unconfirmed": {"": total - refused.total() - not_counted.total() - counted},
         "outside": {"": counted - entered},
         "repeat": {"": entered - everybody},
-        "multiple": {"": sum(row.units for row in units if row.multiple)},
+        "multiple": {"": sum(group.units for group in units if group.multiple)},
     }
     if main == "page":  # every view is a page's, and whoever sees two arms of a page stays with the first
         del losses["outside"], losses["multiple"]

@@ -73,10 +73,14 @@ class Connection:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            port = parts.port
+        except ValueError:
+            port = 0
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
             raise SimulationError(f"{url}: write the server's address as http://127.0.0.1:8080.")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._http = kind(parts.hostname, parts.port, timeout=TIMEOUT)
+        self._http = kind(parts.hostname, port, timeout=TIMEOUT)
         self.url = url
         self.requests = 0
 
@@ -115,7 +119,7 @@ class Browser:
         """A page."""
         answer = self._send("GET", path)
         marks = dict(_MARKS.findall(answer.body, 0, 2000))
-        if not marks:
+        if marks.keys() != {b"d", b"row", b"arm"}:
             raise SimulationError(f"{path} answered {answer.status} with something that is no page of the workspace.")
         said = {name.decode(): unescape(value.decode()) for name, value in marks.items()}
         return Page(answer.status, said["d"], said["row"] or None, said["arm"], answer.body)

@@ -34,6 +34,7 @@ class Plan:
     reloads: int
     returns: bool
     replays: bool
+    repeats: bool
     noscript: bool
     unseen: bool
     by_form: bool
@@ -67,6 +68,7 @@ def draw_plan(population: Population, seed: int, number: int) -> Plan:
         reloads=reloads if does["reload"] else 0,
         returns=does["returning"],
         replays=does["replay"],
+        repeats=does["repeat"],
         noscript=does["noscript"],
         unseen=does["unseen"],
         by_form=does["form"],

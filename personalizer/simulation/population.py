@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from personalizer.content.compile import Content, check_workspace
 from personalizer.content.links import AdLink, ad_links
-from personalizer.content.load import Documents, check_model
+from personalizer.content.load import Documents
+from personalizer.content.validate import check_model
 from personalizer.content.yaml import KeyPath, Parsed, parse_yaml
 from personalizer.errors import ContentError, SimulationError
 from personalizer.simulation.rates import Kind, Rate, Rates

@@ -68,7 +68,8 @@ class Behaviour(Document):
 
     reload: Share = 0  # see the page up to three times more
     returning: Share = 0  # come again to the bare path, with their cookie
-    replay: Share = 0  # send each conversion again with its id, and without one
+    replay: Share = 0  # send each conversion twice, with one id
+    repeat: Share = 0  # send each conversion, or form, once more without an id
     noscript: Share = 0  # send pixels instead of beacons
     unseen: Share = 0  # send nothing that confirms a view
     form: Share = 0  # reach the goal of the page's form by the form

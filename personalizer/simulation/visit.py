@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+from personalizer.decision.decide import ORIGINAL
 from personalizer.errors import SimulationError
 from personalizer.simulation.client import Browser, Connection, Form, Page
 from personalizer.simulation.ledger import Cell, Ledger
@@ -103,26 +104,27 @@ class Visit:
             self._send(goal, page)
 
     def _submit(self, form: Form) -> None:
-        """The form; sent twice by those who repeat themselves."""
-        for _ in range(2 if self._plan.replays else 1):
+        """The form; sent once more by those who repeat themselves."""
+        for _ in range(2 if self._plan.repeats else 1):
             self._browser.submit(form)
             self._note(*self._goals_of(form))
 
     def _goals_of(self, form: Form) -> frozenset[str]:
         """What a form counts for, by the workspace."""
         page, slot = form.action.removeprefix("/_pz/form/").split("/")
-        declared = self._population.content.renderings.forms[f"{page}/{form.fields['v']}", slot]
+        declared = self._population.content.renderings.forms.get((f"{page}/{form.fields.get('v', ORIGINAL)}", slot))
+        if declared is None:
+            raise SimulationError(f"The workspace has no form {form.action}. Name the server's own with --workspace.")
         return frozenset((declared.goal or LEAD, LEAD))
 
     def _send(self, goal: str, page: Page) -> None:
-        """A conversion that a script sends; by those who repeat themselves again with its id, and without one."""
-        named = {} if self._plan.by_cookie else {"d": page.decision}
-        if not self._plan.replays:
-            self._send_once(goal, named)
-            return
-        for _ in range(2):
-            self._send_once(goal, {**named, "id": f"{self._name}-{goal}"})
-        if goal not in self._population.repeatable:
+        """A conversion that a script sends; by some twice with one id, by some once more without any."""
+        plan = self._plan
+        named = {} if plan.by_cookie else {"d": page.decision}
+        own_id = {"id": f"{self._name}-{goal}"} if plan.replays else {}
+        for _ in range(2 if plan.replays else 1):
+            self._send_once(goal, {**named, **own_id})
+        if plan.repeats and goal not in self._population.repeatable:
             self._send_once(goal, named)
 
     def _send_once(self, goal: str, more: Mapping[str, str]) -> None:

@@ -107,7 +107,7 @@ def parse_band(value: object) -> int | float | Range | None:
         return _range(_amount(value.get("low", 0)), _amount(value["high"]) if "high" in value else math.inf)
     if not isinstance(value, str):
         return _amount(value)
-    match = _BAND.fullmatch(value[:MAX_BAND].strip())
+    match = _BAND.fullmatch(value.strip()) if len(value) <= MAX_BAND else None
     if not match:
         return None
     low = _scaled(match[1], match[2])

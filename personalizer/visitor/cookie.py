@@ -6,11 +6,11 @@ one that we did not sign, or grow past 1,000 bytes.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
-from binascii import a2b_base64
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import orjson
 
@@ -25,11 +25,11 @@ MAX_PAGES = 10
 MAX_GOALS = 20
 MAX_UTM = 80  # bytes of a remembered UTM value
 
-_FORMAT = 1  # raise it when the fields of `Memory` change; older cookies are then new visitors
+_FORMAT = "1"  # raise it when the fields of `Memory` change; older cookies are then new visitors
 _START = f";{COOKIE_NAME}="
 _PURPOSE = b"cookie"
 _MAX_PAYLOAD = MAX_COOKIE - SIGNATURE_LENGTH
-_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")  # `urlsafe_b64decode`, at half its price
+_BETWEEN, _WITHIN = "!", "*"  # separators of fields, and of items in a field
 _NO_FIRST = ("", "", "")
 _NO_TOUCH = Touch()
 
@@ -52,7 +52,7 @@ class Memory:
     company: str = ""
     away: int | None = None
     last: Touch = _NO_TOUCH
-    first: tuple[str, str, str] = _NO_FIRST
+    first: tuple[str, ...] = _NO_FIRST
     persona: str = ""
     icp: str = ""
     goals: tuple[str, ...] = ()
@@ -82,21 +82,36 @@ def read_cookie(value: str, keys: Keys, now: float) -> Memory | None:
     """What the cookie holds; None when it is empty, forged, damaged, of an older format, or out of date."""
     if not value or len(value) > MAX_COOKIE or not value.isascii():
         return None
-    payload = value[:-SIGNATURE_LENGTH].encode("ascii")
-    if not keys.verify(payload, value[-SIGNATURE_LENGTH:], _PURPOSE):
+    payload = value[:-SIGNATURE_LENGTH]
+    if not keys.verify(payload.encode("ascii"), value[-SIGNATURE_LENGTH:], _PURPOSE):
         return None
     try:
-        data = a2b_base64(payload.translate(_STANDARD_ALPHABET) + b"==")
-        form, *head, last, first, persona, icp, goals, pages, arms = orjson.loads(data)
-        fields = (*head, Touch(*last), tuple(first), persona, icp, tuple(goals), tuple(pages), arms)
-        memory = Memory(*fields)
+        form, id_, visit, unit, began, last_seen, visits, away, company, *rest = payload.split(_BETWEEN)
+        persona, icp, goals, pages, arms, first, last = rest
+        memory = Memory(
+            id_,
+            int(began),
+            int(last_seen),
+            int(visits),
+            visit,
+            unit or id_,
+            company,
+            int(away) if away else None,
+            Touch(*_read_texts(last)) if last else _NO_TOUCH,
+            _read_texts(first) if first else _NO_FIRST,
+            persona,
+            icp,
+            tuple(goals.split(_WITHIN)) if goals else (),
+            tuple(pages.split(_WITHIN)) if pages else (),
+            dict([arm.split("=") for arm in arms.split(_WITHIN)]) if arms else {},
+        )
     except (ValueError, TypeError):  # one of ours, of another format
         return None
     return memory if form == _FORMAT and now - memory.last_seen <= MAX_AGE else None
 
 
 def write_cookie(memory: Memory, keys: Keys) -> str:
-    """The cookie's value, at most `MAX_COOKIE` bytes of base64url.
+    """The cookie's value, at most `MAX_COOKIE` bytes of characters that a cookie may have.
 
     What does not fit goes in this order: oldest pages, oldest goals, first touch, click id, last touch, oldest arms.
     """
@@ -106,29 +121,46 @@ def write_cookie(memory: Memory, keys: Keys) -> str:
         while len(payload) > _MAX_PAYLOAD:
             _evict(memory)
             payload = _encode(memory)
-    return payload.decode("ascii") + keys.sign(payload, _PURPOSE)
+    return payload + keys.sign(payload.encode("ascii"), _PURPOSE)
 
 
-def _encode(memory: Memory) -> bytes:
-    fields = (
-        _FORMAT,
-        memory.id,
-        memory.first_seen,
-        memory.last_seen,
-        memory.visits,
-        memory.visit,
-        memory.unit,
-        memory.company,
-        memory.away,
-        _shorten_touch(memory.last) if any(memory.last) else (),
-        [_shorten(text) for text in memory.first],
-        memory.persona,
-        memory.icp,
-        memory.goals,
-        memory.pages,
-        memory.arms,
+def _encode(memory: Memory) -> str:
+    # Keys, ids and domains have none of the separators in them; what a link said may, and is encoded.
+    return _BETWEEN.join(
+        (
+            _FORMAT,
+            memory.id,
+            memory.visit,
+            memory.unit if memory.unit != memory.id else "",
+            str(memory.first_seen),
+            str(memory.last_seen),
+            str(memory.visits),
+            "" if memory.away is None else str(memory.away),
+            memory.company,
+            memory.persona,
+            memory.icp,
+            _WITHIN.join(memory.goals),
+            _WITHIN.join(memory.pages),
+            _WITHIN.join([f"{seed}={arm}" for seed, arm in memory.arms.items()]),
+            _write_texts(memory.first),
+            _write_texts(memory.last),
+        )
     )
-    return urlsafe_b64encode(orjson.dumps(fields)).rstrip(b"=")
+
+
+@lru_cache(maxsize=4096)
+def _read_texts(encoded: str) -> tuple[str, ...]:
+    return tuple(orjson.loads(urlsafe_b64decode(encoded + "==")))
+
+
+@lru_cache(maxsize=4096)
+def _write_texts(texts: tuple[str, ...]) -> str:
+    """What a link said, with its UTM values shortened; links repeat, so that this is seldom worked out."""
+    if not any(texts):
+        return ""
+    utm = len(UTM_NAMES)
+    shortened = [*map(_shorten, texts[:utm]), *texts[utm:]]
+    return urlsafe_b64encode(orjson.dumps(shortened)).rstrip(b"=").decode("ascii")
 
 
 def _evict(memory: Memory) -> None:
@@ -144,11 +176,6 @@ def _evict(memory: Memory) -> None:
         memory.last = _NO_TOUCH
     else:
         memory.arms = dict(list(memory.arms.items())[1:])
-
-
-def _shorten_touch(touch: Touch) -> list[str]:
-    utm = len(UTM_NAMES)
-    return [*map(_shorten, touch[:utm]), *touch[utm:]]
 
 
 def _shorten(text: str) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 
 from personalizer.config import Settings
 from personalizer.visitor.secretfile import read_secret
 
-SIGNATURE_LENGTH = 20  # characters: 4 of the key's id, 16 of the MAC (96 bits)
+SIGNATURE_LENGTH = 28  # hexadecimal digits: 4 of the key's id, 24 of the MAC (96 bits)
 
 _KEY_ID = 4
 _DECISION = b"decision"
@@ -25,14 +24,14 @@ _DECISION_ID = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 class Keys:
     """Signing keys, the newest first: the first signs, all verify, so a key can be changed without losing anybody.
 
-    A signature is the key's id and a keyed BLAKE2b MAC, 20 characters of base64url. `purpose` (≤ 16 bytes) keeps a
+    A signature is the key's id and a keyed BLAKE2b MAC, 28 hexadecimal digits. `purpose` (≤ 16 bytes) keeps a
     signature made for one thing from passing for another.
     """
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         # Secrets have any length; BLAKE2b's keys have at most 64 bytes.
         keys = [hashlib.blake2b(secret, digest_size=32, person=b"personalizer-key").digest() for secret in secrets]
-        self._keys = {_encode(hashlib.blake2b(key, digest_size=3, person=b"key-id").digest()): key for key in keys}
+        self._keys = {hashlib.blake2b(key, digest_size=2, person=b"key-id").hexdigest(): key for key in keys}
         self._newest = next(iter(self._keys))
 
     def sign(self, message: bytes, purpose: bytes) -> str:
@@ -69,8 +68,4 @@ def read_decision_token(token: str, keys: Keys) -> str | None:
 
 
 def _mac(key: bytes, message: bytes, purpose: bytes) -> str:
-    return _encode(hashlib.blake2b(message, digest_size=12, key=key, person=purpose).digest())
-
-
-def _encode(digest: bytes) -> str:
-    return urlsafe_b64encode(digest).decode("ascii")
+    return hashlib.blake2b(message, digest_size=12, key=key, person=purpose).hexdigest()

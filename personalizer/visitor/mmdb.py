@@ -6,7 +6,8 @@ Must not: raise at a look-up; a damaged record is an unknown one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from personalizer.errors import DataError
 Record = Mapping[str, Any]
 
 _NOTHING: Record = {}
-_TRIED_RECORDS = 1000  # the first ones show what kind of file it is
+_TRIED_NETWORKS = 10_000  # the first ones show what kind of file it is
 
 
 class Mmdb:
@@ -54,15 +55,26 @@ def open_mmdb(setting: str, path: Path, keys: Iterable[str], wanted: str) -> Mmd
     Raises DataError naming setting and file when it cannot be read, is damaged, or is of another kind.
     """
     where = f"{PREFIX}{setting}: {path}"
+    expected = frozenset(keys)
     try:
         reader = maxminddb.open_database(path)
         kind = reader.metadata().database_type
-        records = [record for _, record in islice(reader, _TRIED_RECORDS)]
+        first = islice(_walk(reader), _TRIED_NETWORKS)
+        fits = any(isinstance(record, dict) and not expected.isdisjoint(record) for record in first)
     except (OSError, RuntimeError, ValueError, LookupError) as error:  # what the readers raise on damaged bytes
         raise DataError(f"{where} cannot be read ({error}). Fetch the file again, or leave the setting out.") from error
-    expected = frozenset(keys)
-    if not any(isinstance(record, dict) and not expected.isdisjoint(record) for record in records):
+    if not fits:
         raise DataError(
             f"{where} is a {kind} file without {wanted} records. Name a {wanted} file, or leave the setting out."
         )
     return Mmdb(path, reader)
+
+
+def _walk(reader: maxminddb.Reader) -> Iterator[object]:
+    """What each network holds, from the lowest address on; the reader's own iterator aborts on a damaged file."""
+    bits, address = (32, IPv4Address) if reader.metadata().ip_version == 4 else (128, IPv6Address)
+    position = 0
+    while position < 1 << bits:
+        record, prefix = reader.get_with_prefix_len(address(position))
+        yield record
+        position = ((position >> (bits - prefix)) + 1) << (bits - prefix)

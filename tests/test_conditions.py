@@ -1,0 +1,291 @@
+"""Conditions: verdicts and mistakes as data, a predicate equal to a brute-force reading, an index equal to a scan."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from personalizer.content.compile import SCHEMA
+from personalizer.decision.conditions import Condition, say
+from personalizer.decision.index import FEW, RuleIndex
+from personalizer.decision.parse import OPERATORS, compile_condition
+from personalizer.model import Range
+
+CASES = json.loads((Path(__file__).parent / "cases/conditions.json").read_text())
+
+
+def named(cases: list[dict[str, Any]]) -> list[Any]:
+    return [pytest.param(case, id=case["why"].replace(" ", "-")) for case in cases]
+
+
+def read_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of a case file: bands and lists as the engine has them."""
+    read = {}
+    for name, value in facts.items():
+        read[name] = Range(**value) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
+    return read
+
+
+def compiled(data: Any) -> Condition:
+    condition, mistakes = compile_condition(data, SCHEMA)
+    assert mistakes == []
+    assert condition is not None
+    return condition
+
+
+@pytest.mark.parametrize("case", named(CASES["verdicts"]))
+def test_verdict(case: dict[str, Any]) -> None:
+    assert compiled(case["condition"]).test(read_facts(case["facts"])) is case["is"]
+
+
+@pytest.mark.parametrize("case", named(CASES["mistakes"]))
+def test_mistake(case: dict[str, Any]) -> None:
+    condition, mistakes = compile_condition(case["condition"], SCHEMA)
+    if case["at"] is None:
+        assert mistakes == [] and condition is not None
+        return
+    assert condition is None
+    [mistake] = mistakes
+    assert list(mistake.path) == case["at"]
+    for word in case["says"]:
+        assert word in f"{mistake.message} {mistake.remedy}"
+
+
+def test_the_cases_cover_every_operator_of_every_type() -> None:
+    seen = {(leaf.type, leaf.op) for case in CASES["verdicts"] for leaf in compiled(case["condition"]).leaves}
+    assert {(kind, op) for kind, ops in OPERATORS.items() for op in ops} - seen == set()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_finite_number_is_refused(number: float) -> None:
+    for data in ({"visit.count": number}, {"visit.count": {"between": [0, number]}}, {"visit.count": {"in": [number]}}):
+        condition, [mistake] = compile_condition(data, SCHEMA)
+        assert condition is None and "is not a number" in mistake.message
+
+
+def test_all_mistakes_are_found_at_once() -> None:
+    data = {
+        "company.employes": 1,
+        "any": [{"geo.eu": 1}, {"utm.term": {"gt": 1, "lt": 2}}],
+        "not": {"visit.count": "x"},
+    }
+    _, mistakes = compile_condition(data, SCHEMA)
+    assert [mistake.path for mistake in mistakes] == [
+        ("company.employes",),
+        ("any", 0, "geo.eu"),
+        ("any", 1, "utm.term", "gt"),
+        ("any", 1, "utm.term", "lt"),
+        ("not", "visit.count"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({}, "always"),
+        ({"company.industry": "Software"}, "company.industry is software"),
+        ({"company.industry": {"ne": "a"}}, "company.industry is not a"),
+        ({"company.industry": {"in": ["a", "b"]}}, "company.industry is a or b"),
+        ({"company.industry": {"not_in": ["a", "b"]}}, "company.industry is neither a nor b"),
+        ({"company.employees": {"gt": 1000}}, "company.employees is more than 1,000"),
+        ({"company.employees": {"gte": 0.5}}, "company.employees is at least 0.5"),
+        ({"company.employees": {"lt": 10}}, "company.employees is less than 10"),
+        ({"company.employees": {"lte": 10}}, "company.employees is at most 10"),
+        ({"company.employees": {"between": [10, 1000]}}, "company.employees is from 10 to 1,000"),
+        ({"utm.term": {"contains": ["a", "b"]}}, "utm.term contains a or b"),
+        ({"utm.term": {"starts_with": "a"}}, "utm.term starts with a"),
+        ({"utm.term": {"ends_with": "a"}}, "utm.term ends with a"),
+        ({"utm.term": {"glob": "a*"}}, "utm.term looks like a*"),
+        ({"visit.goals": "a"}, "visit.goals has a"),
+        ({"visit.goals": {"has_any": ["a", "b"]}}, "visit.goals has a or b"),
+        ({"visit.goals": {"has_all": ["a", "b"]}}, "visit.goals has a and b"),
+        ({"utm.term": {"known": True}}, "utm.term is known"),
+        ({"utm.term": {"known": False}}, "utm.term is unknown"),
+        ({"geo.eu": True}, "geo.eu is yes"),
+        ({"not": {"geo.country": "DE"}}, "not (geo.country is de)"),
+        ({"geo.country": "DE", "visit.count": 1}, "geo.country is de and visit.count is 1"),
+        ({"any": [{"geo.country": "DE"}, {"geo.eu": True, "visit.count": 1}]},
+         "geo.country is de or (geo.eu is yes and visit.count is 1)"),
+        ({"utm.term": {"contains": "{x}"}}, "utm.term contains {x}"),
+    ],
+)  # fmt: skip
+def test_the_sentence_of_a_condition(data: Any, sentence: str) -> None:
+    assert compiled(data).sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Range(51, 1000), "51–1,000"),
+        (Range(51, math.inf), "51 or more"),
+        (Range(-math.inf, 10), "up to 10"),
+        (("a", "b"), "a, b"),
+        (False, "no"),
+        (1234.5, "1,234.5"),
+    ],
+)
+def test_values_are_said_as_people_write_them(value: Any, said: str) -> None:
+    assert say(value) == said
+
+
+# --- the predicate equals a reading of the YAML that knows nothing of the compiled form ---
+
+
+def brute(data: Mapping[str, Any], facts: Mapping[str, Any]) -> bool | None:
+    """Kleene's logic over a mapping as it is written."""
+    verdicts = []
+    for key, value in data.items():
+        if key in ("any", "all"):
+            inner = [brute(one, facts) for one in value]
+            verdicts.append(kleene_any(inner) if key == "any" else kleene_all(inner))
+        elif key == "not":
+            verdicts.append({True: False, False: True, None: None}[brute(value, facts)])
+        else:
+            asked = value if isinstance(value, dict) else {"=": value}
+            verdicts += [brute_leaf(op, operand, facts.get(key)) for op, operand in asked.items()]
+    return kleene_all(verdicts)
+
+
+def kleene_all(verdicts: list[bool | None]) -> bool | None:
+    return min(verdicts, key=[False, None, True].index, default=True)
+
+
+def kleene_any(verdicts: list[bool | None]) -> bool | None:
+    return max(verdicts, key=[False, None, True].index)
+
+
+def brute_leaf(op: str, operand: Any, value: Any) -> bool | None:
+    if op == "known":
+        return (value is not None) == operand
+    if value is None:
+        return None
+    if isinstance(value, Range):  # operands are whole numbers: the ends and the halves between stand for all
+        halves = [n / 2 for n in range(int(value.low * 2), int(value.high * 2) + 1)]
+        verdicts = {holds(op, operand, number) for number in halves}
+        return verdicts.pop() if len(verdicts) == 1 else None
+    return holds(op, operand, value)
+
+
+def fold(value: Any) -> Any:
+    return value.lower().replace("ß", "ss") if isinstance(value, str) else value
+
+
+def holds(op: str, operand: Any, value: Any) -> bool:
+    many = [fold(one) for one in (operand if isinstance(operand, list) else [operand])]
+    one = many[0]
+    if isinstance(value, tuple):
+        items = [fold(item) for item in value]
+        return all(w in items for w in many) if op == "has_all" else any(w in items for w in many)
+    value = fold(value)
+    checks = {
+        "=": lambda: value == one,
+        "eq": lambda: value == one,
+        "ne": lambda: value != one,
+        "in": lambda: value in many,
+        "not_in": lambda: value not in many,
+        "gt": lambda: value > one,
+        "gte": lambda: value >= one,
+        "lt": lambda: value < one,
+        "lte": lambda: value <= one,
+        "between": lambda: many[0] <= value <= many[1],
+        "contains": lambda: any(part in value for part in many),
+        "starts_with": lambda: any(value.startswith(part) for part in many),
+        "ends_with": lambda: any(value.endswith(part) for part in many),
+        "glob": lambda: any(fnmatchcase(value, pattern) for pattern in many),
+    }
+    return checks[op]()
+
+
+TEXT_FACTS = ("utm.term", "company.industry", "geo.country")
+NUMBER_FACTS = ("visit.count", "time.hour")
+words = st.sampled_from(["a", "A", "b", "ab", "Aß", "ass", "Ä", "ä", "x*"])
+numbers = st.integers(0, 6)
+
+
+def several(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(values, min_size=1, max_size=3)
+
+
+def leaf(facts: st.SearchStrategy[str], comparisons: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.builds(lambda fact, asked: {fact: asked}, facts, comparisons)
+
+
+def asks(ops: list[str], operands: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(ops), operands, min_size=1, max_size=2)
+
+
+known = st.builds(lambda flag: {"known": flag}, st.booleans())
+leaves = st.one_of(
+    leaf(
+        st.sampled_from(TEXT_FACTS),
+        words
+        | asks(["eq", "ne"], words)
+        | asks(["in", "not_in", "contains", "starts_with", "ends_with", "glob"], several(words))
+        | known,
+    ),
+    leaf(
+        st.sampled_from([*NUMBER_FACTS, "company.employees"]),
+        numbers
+        | asks(["eq", "ne", "gt", "gte", "lt", "lte"], numbers)
+        | asks(["in", "not_in"], several(numbers))
+        | asks(["between"], st.builds(lambda a, b: sorted([a, b]), numbers, numbers))
+        | known,
+    ),
+    leaf(st.just("geo.eu"), st.booleans() | asks(["eq", "ne"], st.booleans()) | known),
+    leaf(st.just("visit.goals"), words | asks(["has"], words) | asks(["has_any", "has_all"], several(words)) | known),
+)
+conditions = st.recursive(
+    leaves,
+    lambda inner: (
+        st.builds(lambda many: {"any": many}, several(inner))
+        | st.builds(lambda many: {"all": many}, several(inner))
+        | st.builds(lambda one: {"not": one}, inner)
+        | st.builds(lambda one, other: {**one, **other}, inner, inner)
+    ),
+    max_leaves=6,
+).filter(lambda data: compile_condition(data, SCHEMA)[0] is not None)
+bands = st.builds(lambda a, b: Range(*sorted([a, b])), numbers, numbers)
+visitors = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(TEXT_FACTS, words | st.just("")),
+        **dict.fromkeys(NUMBER_FACTS, numbers),
+        "company.employees": numbers | bands,
+        "geo.eu": st.booleans(),
+        "visit.goals": st.lists(words, max_size=3).map(tuple),
+    },
+)
+
+
+@given(conditions, visitors)
+@settings(max_examples=200)
+def test_the_predicate_equals_brute_force(data: dict[str, Any], facts: dict[str, Any]) -> None:
+    assert compiled(data).test(facts) is brute(data, facts)
+
+
+@given(st.lists(conditions, min_size=1, max_size=FEW + 6), st.lists(visitors, min_size=1, max_size=5))
+@settings(max_examples=50)
+def test_the_index_finds_what_a_scan_finds(rules: list[dict[str, Any]], people: list[dict[str, Any]]) -> None:
+    keyed = [(f"r{place}", compiled(rule)) for place, rule in enumerate(rules)]
+    index = RuleIndex(keyed)
+    for facts in people:
+        scanned = [key for key, condition in keyed if condition.test(facts) is True]
+        assert list(index.true_rules(facts)) == scanned
+        assert index.first(facts) == (scanned[0] if scanned else None)
+
+
+def test_the_index_does_not_try_every_rule() -> None:
+    """2,000 rules on one fact each: a visitor who has the value of one is asked one rule, not all."""
+    rules = [(f"r{n}", compiled({"utm.campaign": f"c{n}", "visit.count": {"gte": 1}})) for n in range(2_000)]
+    index = RuleIndex(rules)
+    assert list(index.candidates({"utm.campaign": "C77", "visit.count": 2})) == [77]
+    assert index.first({"utm.campaign": "C77", "visit.count": 2}) == "r77"
+    assert list(index.candidates({"utm.campaign": "none"})) == []

@@ -34,7 +34,7 @@ from personalizer.config import Settings, save_settings
 from personalizer.content.compile import Content, apply_counters, deals_of, load_content
 from personalizer.content.counters import raise_counters, read_counters, write_counters
 from personalizer.edge.state import open_edge
-from personalizer.errors import StartError
+from personalizer.errors import PersonalizerError, StartError
 from personalizer.visitor.read import VisitorReader, open_visitor_reader
 
 log = logging.getLogger(__name__)
@@ -121,6 +121,8 @@ class Supervisor:
             die_with_parent(parent)
             run_worker(self.settings, content, reader)
             status = 0
+        except PersonalizerError as error:
+            log.error("an edge worker cannot work: %s", error)
         except Exception:  # the last door of a forked process: never the parent's code
             log.exception("an edge worker ended")
         finally:

@@ -39,10 +39,8 @@ SITE = SiteRules((HOST,), "en", "Europe/Berlin", ((None, Mode.PERSISTENT),), (ip
 SAMPLES = {name: "sample" for name in ("geo_city", "geo_asn", "geo_connection", "geo_anonymous", "companies")}
 
 
-def make_reader(
-    folder: Path, trusted: Sequence[Network] = (), new_id: Callable[[], str] | None = None
-) -> VisitorReader:
-    """A reader of the sample files that keeps its salts in `folder`; ids count up unless `new_id` makes them."""
+def make_reader(folder: Path, trusted: Sequence[Network] = ()) -> VisitorReader:
+    """A reader of the sample files that keeps its salts in `folder` and whose ids count up."""
     settings = load_settings({**SAMPLES, "data": str(folder)}, {})
     ids = (f"{number:08}-visitor" for number in count(1))
     return VisitorReader(

@@ -48,6 +48,8 @@ AT_HOME = "203.0.113.70"  # Munich, residential: no company
 FRANCE = "203.0.113.210"  # storage-free by the workspace's rule
 OFFICE = "203.0.113.195"  # internal: served, never counted
 
+SLOW = 0.25  # seconds: more than any request may take
+
 T = TypeVar("T")
 
 
@@ -308,6 +310,19 @@ def send_raw(server: Server, *sent: bytes, seconds: float = 10) -> bytes:
         with contextlib.suppress(ConnectionError, TimeoutError):
             while part := connection.recv(1 << 16):
                 answer += part
+    return answer
+
+
+def quickly(server: Server, *sent: bytes) -> bytes:
+    """The answer to these bytes, which came within 250 ms. What is slow by its nature is slow three times running."""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        answer = send_raw(server, *sent)
+        times.append(time.perf_counter() - began)
+        if times[-1] < SLOW:
+            break
+    assert min(times) < SLOW, sent[0][:200]
     return answer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,8 @@ def brute(data: Mapping[str, Any], facts: Mapping[str, Any]) -> bool | None:
             inner = [brute(one, facts) for one in value]
             verdicts.append(kleene_any(inner) if key == "any" else kleene_all(inner))
         elif key == "not":
-            verdicts.append({True: False, False: True, None: None}[brute(value, facts)])
+            inside = brute(value, facts)
+            verdicts.append(None if inside is None else not inside)
         else:
             asked = value if isinstance(value, dict) else {"=": value}
             verdicts += [brute_leaf(op, operand, facts.get(key)) for op, operand in asked.items()]
@@ -159,12 +160,12 @@ def kleene_all(verdicts: list[bool | None]) -> bool | None:
 
 
 def kleene_any(verdicts: list[bool | None]) -> bool | None:
-    return max(verdicts, key=[False, None, True].index)
+    return max(verdicts, key=[False, None, True].index, default=False)
 
 
 def brute_leaf(op: str, operand: Any, value: Any) -> bool | None:
     if op == "known":
-        return (value is not None) == operand
+        return (value is not None) is operand
     if value is None:
         return None
     if isinstance(value, Range):  # operands are whole numbers: the ends and the halves between stand for all
@@ -185,7 +186,7 @@ def holds(op: str, operand: Any, value: Any) -> bool:
         items = [fold(item) for item in value]
         return all(w in items for w in many) if op == "has_all" else any(w in items for w in many)
     value = fold(value)
-    checks = {
+    checks: dict[str, Callable[[], bool]] = {
         "=": lambda: value == one,
         "eq": lambda: value == one,
         "ne": lambda: value != one,

@@ -497,6 +497,48 @@ def test_a_stopped_experiment_leaves_its_row_to_the_next(workspace: Write) -> No
     assert (page.rows["a"].experiment, page.rows["b"].experiment) == ("x", None)
 
 
+def test_what_cannot_be_read_is_a_mistake_like_others(workspace: Write) -> None:
+    root = workspace({"variants/icps/latin.yaml": "name: Größe\n".encode("latin-1"), "variants/accounts": "x"})
+    unreadable = Path("/proc/self/mem")  # opens, and fails to be read, also for root
+    (root / "templates/assets").mkdir()
+    for name in ("templates/assets/a.png", "variants/icps/a.yaml"):
+        (root / name).symlink_to(unreadable)
+    expected = [
+        "templates/assets/a.png:0 cannot be read",
+        "variants/accounts:0 is not part of a workspace",
+        "variants/icps/a.yaml:0 cannot be read",
+        "variants/icps/latin.yaml:0 is not UTF-8 text",
+    ]
+    for said, beginning in zip(problems_of(root), expected, strict=True):
+        assert said.startswith(beginning)
+
+
+def test_a_variant_may_not_empty_what_the_template_needs(workspace: Write) -> None:
+    variant = "for: {language: de}\ncopy:\n  headline: ''\n"
+    [said] = problems_of(workspace({"variants/pages/home/a.yaml": variant}))
+    assert said.startswith("variants/pages/home/a.yaml:3 the slot `headline` is required")
+    inherits = variant.replace("''", "null")  # not said is as the original has it
+    assert problems_of(workspace({"variants/pages/home/a.yaml": inherits})) == []
+
+
+def test_what_is_checked_and_not_acted_on_yet_is_a_warning(workspace: Write) -> None:
+    root = workspace(
+        {
+            "variants/workspace.yaml": SMALL["variants/workspace.yaml"] + "custom: {b: {type: text, from: [url.b]}}\n",
+            "variants/icps/a.yaml": "name: A\nmatch: {geo.eu: true}\nfit: {}\nteams: {sales: {ready: 1}}\n",
+            "variants/pages/home/page.yaml": "path: /home\nretired_paths: [/old]\ncopy: {headline: Hi}\n",
+        }
+    )
+    checked = check_workspace(root)
+    assert checked.content is not None
+    assert [(place(problem, root), problem.warning) for problem in checked.problems] == [
+        ("variants/icps/a.yaml:3", True),
+        ("variants/icps/a.yaml:4", True),
+        ("variants/pages/home/page.yaml:2", True),
+        ("variants/workspace.yaml:3", True),
+    ]
+
+
 # --- YAML ---
 
 

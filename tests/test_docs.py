@@ -455,3 +455,15 @@ def test_the_five_minutes_of_the_readme(tmp_path: Path) -> None:
     assert "no problems" in ran.stdout
     assert "payroll/office-manager  HTTP 200" in ran.stdout
     assert "DECLARED_BY_AD" in ran.stdout
+
+
+def test_how_long_it_takes() -> None:
+    """The visitors in the table are those of the rule above it, to two digits."""
+    rows = table_rows(read("docs/experiments.md"), "| rate today |")
+    assert len(rows) >= 5
+    for cells in rows:
+        rate, improvement, share, visitors = (float(re.sub(r"[ %,]", "", cell)) for cell in cells)
+        base, part = rate / 100, share / 100
+        middle, difference = base * (1 + improvement / 200), base * improvement / 100
+        needed = 8 * middle * (1 - middle) / (difference**2 * part * (1 - part))
+        assert float(f"{needed:.2g}") == visitors

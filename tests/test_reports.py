@@ -234,7 +234,8 @@ class Oracle:
 
     def outcomes(self, views: Sequence[EVENT]) -> dict[str, list[tuple[EVENT, int]]]:
         """What counts for the person of these views after the first of them: by goal, (event, worth)."""
-        first, found = views[0], {}
+        first = views[0]
+        found: dict[str, list[tuple[EVENT, int]]] = {}
         taken: set[tuple[str, str | None]] = set()
         for event, goal, fate in self.conversions():
             inside = goal in GOALS and first["ts"] <= event["ts"] < first["ts"] + GOALS[goal].window * 1_000_000
@@ -586,7 +587,7 @@ def test_other_money_counts_and_is_worth_nothing(lake: Lake) -> None:
 
 
 def test_unit_of_two_arms_is_left_out_visibly(lake: Lake) -> None:
-    dealt = {"experiment": "split", "phase": 1, "weight_epoch": 1, "row": "cfo", "holdout": "out"}
+    dealt: EVENT = {"experiment": "split", "phase": 1, "weight_epoch": 1, "row": "cfo", "holdout": "out"}
     lake.view(0, "ann", arm="cfo", **dealt)
     lake.view(9, "ann", arm="roi", **dealt)
     lake.view(0, "bob", arm="roi", **dealt)

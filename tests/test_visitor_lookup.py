@@ -284,6 +284,30 @@ def test_a_damaged_file_stops_the_start(tmp_path: Path, setting: str, how: str) 
         open_companies(given) if setting == "companies" else open_geo(given)
 
 
+@pytest.mark.parametrize("sample", ["city", "network", "companies"])
+def test_a_flipped_byte_stops_the_start_or_costs_a_fact(tmp_path: Path, sample: str) -> None:
+    """Every byte of the data is flipped in turn; a file that still opens must answer every address."""
+    whole = (SAMPLES / f"{sample}.mmdb").read_bytes()
+    path = tmp_path / "flipped.mmdb"
+    opened = refused = 0
+    for at in range(len(whole)):
+        path.unlink(missing_ok=True)
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            if sample == "companies":
+                companies = open_companies(settings(companies=path))
+            else:
+                geo = open_geo(settings(**{"geo_city" if sample == "city" else "geo_anonymous": path}))
+        except DataError:
+            refused += 1
+            continue
+        opened += 1
+        for address in ("198.51.100.7", "203.0.113.130", "192.0.2.200", "2001:db8:1::1", "8.8.8.8"):
+            facts = companies.lookup(address, {}) if sample == "companies" else geo.lookup(address)
+            assert set(facts) <= set(FACTS)
+    assert opened and refused
+
+
 # --- companies --------------------------------------------------------------------------------------------------------
 
 

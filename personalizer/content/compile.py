@@ -234,7 +234,7 @@ class _Compiler:
             doc = loaded.doc
             if doc.status == "draft":
                 continue
-            weights = tuple(doc.weights or [1 / len(doc.arms)] * len(doc.arms))
+            weights = tuple([1 / len(doc.arms)] * len(doc.arms) if doc.weights is None else doc.weights)
             if len(weights) != len(doc.arms) or abs(sum(weights) - 1) > 0.001:
                 loaded.report(
                     ("weights",),

@@ -6,11 +6,12 @@ and weight epoch, and in words what a publish raises. Must not: be part of the c
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from personalizer.errors import DataError
 
@@ -37,20 +38,23 @@ class Deal:
     coverage: float
 
 
+_FILE = TypeAdapter(dict[str, Counter])
+
+
 def read_counters(data: Path) -> dict[str, Counter]:
     """The counters of a data directory; none when it has no server's file yet."""
     path = data / FILE
     try:
-        raw = json.loads(path.read_text())
-        return {
-            key: Counter(**{**one, "arms": tuple(one["arms"]), "weights": tuple(one["weights"])})
-            for key, one in raw.items()
-        }
+        return _FILE.validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Let the server's user read it.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = " ".join(str(part) for part in (*first["loc"], first["msg"]))
         raise DataError(
-            f"{path} is damaged ({error}). Restore it from a backup; without it arms would be dealt anew."
+            f"{path} is damaged ({what}). Restore it from a backup; without it arms would be dealt anew."
         ) from error
 
 
@@ -79,8 +83,8 @@ def write_counters(data: Path, counters: Mapping[str, Counter]) -> None:
     """Replace the counters file whole, so that a kill leaves the old or the new one."""
     path = data / FILE
     draft = path.with_suffix(".new")
-    with draft.open("w") as file:
-        json.dump({key: asdict(counter) for key, counter in counters.items()}, file, indent=1)
+    with draft.open("wb") as file:
+        file.write(_FILE.dump_json(dict(counters), indent=1))
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

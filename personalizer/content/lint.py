@@ -158,6 +158,8 @@ class _Lint:
             self._refer(page, ("goals", "primary"), "goal", goals.primary, self._goals)
             for place, goal in enumerate(goals.secondary):
                 self._refer(page, ("goals", "secondary", place), "goal", goal, self._goals)
+        if page.doc.retired_paths:
+            self._later(page, ("retired_paths",), "retired paths")
         self._lint_forms(page, page.doc.copy_)
 
     def _lint_forms(self, owner: Loaded[Any], copy: Mapping[str, Any]) -> None:

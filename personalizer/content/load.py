@@ -115,20 +115,29 @@ _FOLDERS = ("icps", "personas", "campaigns", "pages", "experiments", "accounts")
 
 def _refuse_strangers(documents: Documents, variants: Path) -> None:
     for path in sorted(variants.iterdir()):
-        if path.name.startswith(".") or path.name == "workspace.yaml" or path.name in _FOLDERS:
+        if path.name.startswith(".") or path.name == "workspace.yaml" or (path.name in _FOLDERS and path.is_dir()):
             continue
         near = difflib.get_close_matches(path.name, (*_FOLDERS, "workspace.yaml"), n=1)
         remedy = f"Did you mean `{near[0]}`?" if near else f"Here belong workspace.yaml and {', '.join(_FOLDERS)}."
         documents.report(path, "is not part of a workspace.", remedy)
 
 
-def _read(documents: Documents, path: Path) -> str | None:
+def _read_bytes(documents: Documents, path: Path) -> bytes | None:
     try:
         raw = path.read_bytes()
-        documents.files[path.relative_to(documents.root).as_posix()] = raw
-        return raw.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        documents.report(path, f"cannot be read: {error}.", "Save it as UTF-8 text.")
+    except OSError as error:
+        documents.report(path, f"cannot be read: {error.strerror}.", "Let the server's user read it.")
+        return None
+    documents.files[path.relative_to(documents.root).as_posix()] = raw
+    return raw
+
+
+def _read(documents: Documents, path: Path) -> str | None:
+    raw = _read_bytes(documents, path)
+    try:
+        return raw.decode("utf-8-sig") if raw is not None else None
+    except UnicodeDecodeError as error:
+        documents.report(path, f"is not UTF-8 text: {error.reason}.", "Save it as UTF-8.")
         return None
 
 
@@ -270,9 +279,8 @@ def _load_templates(documents: Documents, folder: Path) -> None:
             _load_template(documents, path, path.relative_to(folder).as_posix(), text)
     assets = folder / "assets"
     for path in sorted(assets.rglob("*")) if assets.is_dir() else ():
-        if path.is_file() and not path.name.startswith("."):
+        if path.is_file() and not path.name.startswith(".") and _read_bytes(documents, path) is not None:
             documents.assets[path.relative_to(assets).as_posix()] = path
-            documents.files[path.relative_to(documents.root).as_posix()] = path.read_bytes()
 
 
 def _load_template(documents: Documents, path: Path, name: str, text: str) -> None:

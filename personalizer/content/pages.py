@@ -198,6 +198,7 @@ class _Workshop:
             if owner != key or variant.doc.status != "published":
                 continue
             own = CopyReader(variant, self._rules, marks).read(variant.doc.copy_, slots)
+            report_missing(variant, variant.doc.copy_, {name: slot for name, slot in slots.items() if name in own})
             spoken = (variant.doc.for_.language if variant.doc.for_ else None) or language
             own_view = self._page_view(key, page.doc.path, spoken, page.doc.index)
             copy = fill_gaps({**original, **own}, slots)
@@ -276,7 +277,7 @@ class _Workshop:
     def _hash_assets(self) -> tuple[dict[str, Asset], dict[str, str]]:
         assets, urls = {}, {}
         for name, path in self._documents.assets.items():
-            body = path.read_bytes()
+            body = self._documents.files[path.relative_to(self._documents.root).as_posix()]
             if name.endswith(".svg"):
                 self._check_svg(path, body)
             digest = hashlib.sha256(body).hexdigest()[:12]

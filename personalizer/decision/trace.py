@@ -108,7 +108,9 @@ class _View:
         for key, condition in self.page.negative.rules:
             allowed = PROOF_OR_LOOKUP if self.registry.icps[key].lookup else PROOF
             evidence = evidence_of(self.page, self.visitor, self.facts, self.added, allowed)
-            rules.append(self._rule(key, condition, key == self.decision.icp, evidence))
+            # What is no evidence is hidden only from a rule that is true of all that is known.
+            shown = evidence if condition.test(self.facts) is True else self.facts
+            rules.append(self._rule(key, condition, key == self.decision.icp, shown))
         return tuple(rules)
 
     def persona_rules(self) -> tuple[Rule, ...]:

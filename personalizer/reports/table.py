@@ -117,7 +117,7 @@ def _comparison(comparison: Comparison, report: Report) -> RenderableType:
     blocks: list[RenderableType] = [_arms(f"{_title(comparison)}, {goal}", comparison, report)]
     blocks += [Padding(_text(sentence), (0, 0, 0, 2)) for sentence in (*comparison.verdict, *_health(comparison))]
     if comparison.segments:
-        blocks.append(_segments(comparison, report))
+        blocks += [Text(), _segments(comparison, report)]
     return Group(*blocks)
 
 

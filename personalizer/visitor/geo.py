@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from personalizer.config import Settings
@@ -140,7 +141,8 @@ def _anonymous_facts(record: Record | None) -> dict[str, Value]:
 
 
 def _known_texts(texts: Mapping[str, object]) -> dict[str, Value]:
-    cleaned = {name: clean_text(text) for name, text in texts.items() if isinstance(text, str)}
+    # Interned, because thousands of cached addresses share a few hundred names.
+    cleaned = {name: intern(clean_text(text)) for name, text in texts.items() if isinstance(text, str)}
     return {name: text for name, text in cleaned.items() if text}
 
 

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import maxminddb
+import maxminddb_rust as maxminddb
 
 from personalizer.config import PREFIX
 from personalizer.errors import DataError
@@ -24,8 +24,9 @@ _TRIED_NETWORKS = 10_000  # the first ones show what kind of file it is
 
 
 class Mmdb:
-    """An open file, read through the C reader's memory map. Replace the file by renaming a new one over it.
+    """An open file, read through a memory map. Replace the file by renaming a new one over it.
 
+    The reader is the Rust one: on some damaged files the C reader ends the process.
     `failures` counts look-ups that met a damaged record.
     """
 

@@ -1,0 +1,149 @@
+"""The rooms: who may import whom, what the decision and the edge may not load, and that files stay graspable."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import personalizer
+
+PACKAGE = Path(personalizer.__file__).parent
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "shipped" not in path.parts)
+ROOM_NAMES = sorted({path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))})
+
+# What each room may import of the others. Not listed is not allowed: imports point one way.
+BASE = {"model", "errors", "config"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "model": set(),
+    "errors": set(),
+    "config": {"errors"},
+    "decision": {"model", "errors"},
+    "visitor": BASE,
+    "content": BASE | {"decision", "visitor"},
+    "events": BASE | {"visitor"},
+    "leads": BASE | {"content", "events", "visitor"},
+    "edge": BASE | {"decision", "visitor", "content", "events", "leads"},
+    "reports": BASE | {"decision", "visitor", "content", "events"},
+    "app": BASE | {"edge"},
+    "serve": BASE | {"decision", "visitor", "content", "events", "edge", "app"},
+    "simulation": BASE | {"decision", "visitor", "content", "events", "serve"},
+    "cli": BASE | {"decision", "visitor", "content", "events", "leads", "reports", "simulation", "app", "serve"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+# All that the decision may import besides itself and the model: what computes, and nothing that knows the world.
+PURE = {
+    "__future__", "collections", "dataclasses", "difflib", "enum", "fnmatch", "fnv_hash_fast", "functools", "math",
+    "re", "typing", "unicodedata",
+}  # fmt: skip
+IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__", "globals"}
+CATCH_ALLS = {"utils", "util", "helpers", "helper", "common", "services", "service", "managers", "manager", "misc"}
+MAX_LINES = 450
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_there_are_files_to_read() -> None:
+    assert len(FILES) > 50
+    assert {"decision", "visitor", "content", "events", "edge", "reports", "cli"} <= set(ROOM_NAMES)
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room_of(path) for path in FILES} == set(MAY_IMPORT)
+
+
+def test_the_table_points_one_way() -> None:
+    """No two rooms may import each other, not even by way of others."""
+    reach = {room: set(allowed) for room, allowed in MAY_IMPORT.items()}
+    for _ in reach:
+        for allowed in reach.values():
+            allowed |= {far for near in set(allowed) for far in reach[near]}
+    assert [room for room, allowed in reach.items() if room in allowed] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_imports_only_rooms_that_it_may(path: Path) -> None:
+    room = room_of(path)
+    for line, name in imports(path):
+        first, *rest = name.split(".")
+        if first == "personalizer":
+            other = rest[0] if rest[0] in MAY_IMPORT else "__init__"
+            assert other == room or other in MAY_IMPORT[room] | {"__init__"}, f"{name_of(path)}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) == "decision"], ids=name_of)
+def test_the_decision_is_pure(path: Path) -> None:
+    """No clock, no dice, no I/O: nothing imported that could, nothing built in that could."""
+    assert {name.partition(".")[0] for _, name in imports(path)} <= PURE | {"personalizer"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in IMPURE_CALLS, f"{name_of(path)}:{node.lineno}"
+        assert not isinstance(node, ast.Global), f"{name_of(path)}:{node.lineno}"
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("now", "utcnow", "today", "environ"), f"{name_of(path)}:{node.lineno}"
+
+
+def loaded_by(module: str) -> set[str]:
+    """What a fresh interpreter has loaded after importing `module`."""
+    code = f"import {module}, sys; print('\\n'.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["personalizer.app", "personalizer.serve"])
+def test_the_edge_and_its_parent_load_no_lake_and_no_statistics(module: str) -> None:
+    loaded = loaded_by(module)
+    assert "personalizer.edge.layer" in loaded
+    for heavy in ("deltalake", "duckdb", "scipy", "pyarrow", "numpy", "rich", "personalizer.reports"):
+        assert heavy not in loaded, heavy
+
+
+def test_the_decision_loads_nothing_of_the_web() -> None:
+    loaded = loaded_by("personalizer.decision.decide")
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("personalizer.")}
+    assert rooms == {"model", "decision"}
+    assert not loaded & {"flask", "jinja2", "redis", "pydantic", "ruamel.yaml", "maxminddb"}
+
+
+def test_no_folder_or_file_is_a_catch_all() -> None:
+    names = {path.stem for path in FILES} | {path.name for path in PACKAGE.rglob("*") if path.is_dir()}
+    assert names & CATCH_ALLS == set()
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stat().st_size], ids=name_of)
+def test_a_file_says_what_it_is_for(path: Path) -> None:
+    """What enters, what leaves and what it must not do, first of all."""
+    text = path.read_text()
+    said = " ".join((ast.get_docstring(ast.parse(text)) or "").lower().split())
+    assert text.startswith('"""'), "begin with a docstring"
+    if room_of(path) not in ("__init__", "__main__"):
+        for words in ("what enters", "leaves:", "must not"):
+            assert words in said, f"say `{words}`"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_is_graspable(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES

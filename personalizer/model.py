@@ -106,7 +106,8 @@ class Visitor:
     """One request, read: raw facts and who it is. What the registry adds (ad, lists) comes in the decision.
 
     `id` names the visitor (16 ASCII characters); `unit` is whom an experiment deals to, None when nobody may be.
-    `sources` may also name facts that are not known here. `arms` are the sticky arms that the cookie carried, `"<experiment>:<phase>"` → arm. `ad_ref` is `pz=`, verbatim.
+    `sources` may also name facts that are not known here. `arms` are the sticky arms that the cookie carried,
+    `"<experiment>:<phase>"` → arm. `ad_ref` is `pz=`, verbatim.
     `not_counted` says why this visit is served and logged but never counted, None when it counts.
     """
 

@@ -106,16 +106,23 @@ def places() -> dict[str, list[float]]:
     return {seed: [hash_unit(seed, unit) for unit in PEOPLE] for seed in SEEDS[:4]}
 
 
+def count_arms(places: list[float], ranges: tuple[tuple[float, float], ...]) -> Counter[int | None]:
+    counts: Counter[int | None] = Counter()
+    for place, people in Counter(places).items():
+        counts[choose_arm(place, ranges)] += people
+    return counts
+
+
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (0.9, 0.1), (0.2, 0.3, 0.1, 0.4), tuple([1 / 26] * 26)], ids=len)
 @pytest.mark.parametrize("coverage", [1.0, 0.3])
 def test_people_fall_on_the_weights(
     places: dict[str, list[float]], weights: tuple[float, ...], coverage: float
 ) -> None:
     ranges = compile_ranges(weights, coverage)
-    counts = Counter(choose_arm(place, ranges) for place in places["payroll-cfo:1"])
-    expected = {arm: len(PEOPLE) * coverage * weight for arm, weight in enumerate(weights)}
+    counts = count_arms(places["payroll-cfo:1"], ranges)
+    expected: dict[int | None, float] = {arm: len(PEOPLE) * coverage * weight for arm, weight in enumerate(weights)}
     if coverage < 1:
-        expected |= {None: len(PEOPLE) * (1 - coverage)}  # type: ignore[dict-item]
+        expected[None] = len(PEOPLE) * (1 - coverage)
     assert chisquare([counts[arm] for arm in expected], list(expected.values())).pvalue > UNLIKELY
 
 

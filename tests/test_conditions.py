@@ -267,13 +267,13 @@ visitors = st.fixed_dictionaries(
 
 
 @given(conditions, visitors)
-@settings(max_examples=200)
+@settings(max_examples=150)
 def test_the_predicate_equals_brute_force(data: dict[str, Any], facts: dict[str, Any]) -> None:
     assert compiled(data).test(facts) is brute(data, facts)
 
 
 @given(st.lists(conditions, min_size=1, max_size=FEW + 6), st.lists(visitors, min_size=1, max_size=5))
-@settings(max_examples=50)
+@settings(max_examples=40)
 def test_the_index_finds_what_a_scan_finds(rules: list[dict[str, Any]], people: list[dict[str, Any]]) -> None:
     keyed = [(f"r{place}", compiled(rule)) for place, rule in enumerate(rules)]
     index = RuleIndex(keyed)

@@ -562,7 +562,7 @@ def test_words_that_yaml_once_took_for_booleans_are_words(workspace: Write) -> N
         "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
         + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(12)),
         "a: &a [*a]\n",
-        "a: " + "[" * 20_000 + "]" * 20_000,
+        "a: " + "[" * 5_000 + "]" * 5_000,
         "a: " + "{b: " * 5_000 + "x" + "}" * 5_000,
         "a: !!python/object/apply:os.system [echo]\n",
         "a: !thing x\n",
@@ -592,13 +592,13 @@ def test_yaml_that_is_no_document_is_refused_quickly(workspace: Write, text: str
     root = workspace({"variants/icps/evil.yaml": text})
     begun = time.process_time()
     checked = check_workspace(root)
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 1.5  # without its limit the deep list takes 2.4, and the laughs for ever
     assert checked.content is None
     assert checked.problems and {problem.file.name for problem in checked.problems} == {"evil.yaml"}
 
 
 @given(st.data())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_check_never_raises_for_what_stands_in_a_file(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

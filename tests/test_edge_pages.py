@@ -155,7 +155,7 @@ def test_headers_of_a_page(server: Server) -> None:
     assert re.fullmatch(r"pz;dur=\d+\.\d{3}", answer.headers["Server-Timing"])
     assert "Strict-Transport-Security" not in answer.headers
     assert answer.mark("d") == answer.token
-    assert re.fullmatch(r"[\w-]{16}\.[\w-]{8}\.[\w-]{20}", answer.token)
+    assert re.fullmatch(r"[\w-]{16}\.[\w-]+\.[\w-]{20,}", answer.token)
 
 
 def test_the_policy_allows_this_style_and_nothing_else(server: Server) -> None:
@@ -249,7 +249,7 @@ def test_the_same_visitor_gets_the_same_arm_for_1000_visits_and_after_a_restart(
 def test_the_cookie_is_the_servers_alone(server: Server, scheme: str) -> None:
     answer = Client(server, X_Forwarded_Proto=scheme).get("/payroll")
     value, *attributes = answer.headers["Set-Cookie"].split("; ")
-    assert re.fullmatch(r"pz=[\w-]{50,1000}", value)
+    assert re.fullmatch(r"pz=[!#-+\--:<-[\]-~]{50,1000}", value), "what RFC 6265 allows in a cookie"
     secure = ["Secure"] if scheme == "https" else []
     assert attributes == ["Path=/", f"Max-Age={YEAR}", "HttpOnly", "SameSite=Lax", *secure]
     assert ("Strict-Transport-Security" in answer.headers) == (scheme == "https")

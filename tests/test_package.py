@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -33,23 +35,49 @@ def test_wheel_carries_templates_variants_and_samples(wheel: Path) -> None:
     assert "personalizer/edge/beacon.js" in names
 
 
-def test_installed_wheel_serves_a_page_anywhere(wheel: Path, tmp_path: Path) -> None:
-    """A `site-packages` of its own goes before this environment's, from which only the dependencies come."""
-    target = tmp_path / "site-packages"
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `site-packages` of its own; only the dependencies come from this environment."""
+    target = tmp_path_factory.mktemp("installed") / "site-packages"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
     subprocess.run(install, check=True, capture_output=True, text=True)
-    environment = {**os.environ, "PYTHONPATH": str(target)}
-    python = [sys.executable, "-P"]
-    where = [*python, "-c", "import personalizer; print(personalizer.__file__)"]
-    found = subprocess.run(where, check=True, capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert Path(found.stdout.strip()).is_relative_to(target)
+    return target
 
-    command = [*python, "-m", "personalizer"]
-    subprocess.run([*command, "init", "site"], check=True, capture_output=True, env=environment, cwd=tmp_path)
+
+def environment(installed: Path) -> dict[str, str]:
+    """In which `import personalizer` is the installed one, wherever one stands."""
+    return {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
+
+
+def test_request_path_is_compiled_where_there_is_a_compiler(installed: Path) -> None:
+    compiler = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0])
+    modules = "personalizer.decision.decide", "personalizer.visitor.read", "personalizer.edge.page"
+    code = "import importlib, sys; [print(importlib.import_module(name).__file__) for name in sys.argv[1:]]"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *modules], check=True, capture_output=True, text=True, env=environment(installed)
+    )
+    files = [Path(line) for line in ran.stdout.split()]
+    assert all(file.is_relative_to(installed) for file in files)
+    assert {file.suffix for file in files} == {".so" if compiler else ".py"}
+
+
+def test_compiled_code_passes_the_same_tests(installed: Path) -> None:
+    """Decisions, dealing, rendering and cookies by the installed package, by the tests that the sources pass."""
+    names = ("assign", "decide", "conditions", "render", "visitor_cookie", "visitor_read", "journal")
+    tests = [str(WORKSPACE / "tests" / f"test_{name}.py") for name in names]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment(installed), cwd=WORKSPACE)
+    assert ran.returncode == 0, ran.stdout[-4000:]
+
+
+def test_installed_wheel_serves_a_page_anywhere(installed: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "personalizer"]
+    env = environment(installed)
+    subprocess.run([*command, "init", "site"], check=True, capture_output=True, env=env, cwd=tmp_path)
     port = probe_port("127.0.0.1", 0)
     serve = [*command, "serve", "--workspace", "site", "--port", str(port)]
     with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(serve, env=environment, cwd=tmp_path, stdout=log, stderr=log)
+        server = subprocess.Popen(serve, env=env, cwd=tmp_path, stdout=log, stderr=log)
     try:
         status, body = until(lambda: _page(port), 30)
         assert status == 200

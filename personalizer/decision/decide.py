@@ -198,7 +198,7 @@ def _deal_arm(registry: Registry, row: Row, visitor: Visitor, draft: _Draft, rea
     reasons.append(reason)
     if index is None:
         if reason in (Reason.NOT_IN_NAMESPACE, Reason.NOT_COVERED):
-            draft.propensity *= 1 - sum(experiment.chances)
+            draft.propensity *= 1.0 - sum(experiment.chances)
         return
     draft.experiment = experiment
     draft.arm = experiment.arms[index]

@@ -1,0 +1,202 @@
+"""Processes killed and a disk that fills up under load: what was acknowledged is in the lake, once, and nothing else is.
+
+`make test` kills 50 workers and 10 whole servers; `make soak` 1,000 and 100.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pytest
+from servers import (
+    Client,
+    Server,
+    decision_of,
+    demo_links,
+    journal_rows,
+    lake_rows,
+    run_server,
+    running,
+    start_server,
+    until,
+)
+
+from personalizer.events.collector import collect_once
+
+pytestmark = pytest.mark.fault
+
+CFO = demo_links()["cfo"]
+FORM = "/_pz/form/payroll/form"
+SOAK = "PERSONALIZER_SOAK" in os.environ
+SERVERS, WORKERS_EACH = (100, 10) if SOAK else (10, 5)
+WORKERS = 3
+CLIENTS = 4
+ADULT = 1.0  # seconds: who dies younger is taken for a worker that cannot start, and waits longer each time
+
+
+@dataclass
+class Ledger:
+    """What the clients sent, and what they were told. Only ids that nobody else ever uses."""
+
+    sent: set[str] = field(default_factory=set)
+    acknowledged: set[str] = field(default_factory=set)
+    forms_sent: set[str] = field(default_factory=set)
+    forms_acknowledged: set[str] = field(default_factory=set)
+    served: set[str] = field(default_factory=set)
+    answers: Counter[int] = field(default_factory=Counter)
+
+
+def visit_for_ever(server: Server, name: str, ledger: Ledger, stop: threading.Event) -> None:
+    """See a page and convert, again and again; now and then send the form. A request that fails is not repeated."""
+    for number in count():
+        if stop.is_set():
+            return
+        visitor, this = Client(server, f"192.0.2.{number % 256}"), f"{name}-{number}"
+        try:
+            page = visitor.get(CFO)
+            ledger.served.add(decision_of(page.token))
+            ledger.sent.add(this)
+            answer = visitor.post_json("/_pz/convert", {"goal": "demo_request", "id": this, "d": page.token})
+            if answer.status == 202:
+                ledger.acknowledged.add(this)
+            ledger.answers.update([page.status, answer.status])
+            if number % 5 == 0:
+                ledger.forms_sent.add(this)
+                typed = {
+                    "name": this,
+                    "email": "a@b.example",
+                    "company": "B",
+                    "employees": "51 to 250",
+                    "d": page.token,
+                }
+                if visitor.post_form(FORM, typed).status == 303:
+                    ledger.forms_acknowledged.add(this)
+        except ConnectionError:
+            stop.wait(0.01)
+
+
+@contextmanager
+def load(server: Server, ledger: Ledger) -> Iterator[None]:
+    """Clients that keep coming for as long as the block lasts, whatever becomes of the server on its port."""
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=visit_for_ever, args=(server, f"client{number}", ledger, stop))
+        for number in range(CLIENTS)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def kill_an_adult(server: Server, born: dict[int, float], ledger: Ledger) -> None:
+    """Kill the worker that has served longest, once the clients have been answered again."""
+    before = len(ledger.acknowledged)
+    until(lambda: len(ledger.acknowledged) > before + 5)
+
+    def adult() -> int | None:
+        now = time.monotonic()
+        ages = {pid: now - born.setdefault(pid, now) for pid in server.workers()}
+        oldest = max(ages, key=lambda pid: ages[pid], default=0)
+        return oldest if ages.get(oldest, 0) > ADULT else None
+
+    worker = until(adult)
+    assert worker
+    os.kill(worker, signal.SIGKILL)
+
+
+def kill_all_through(server: Server, ledger: Ledger) -> Server:
+    """Kill workers, now and then the collector, and at last the whole server; start it again; and so on."""
+    for _ in range(SERVERS):
+        born: dict[int, float] = {}
+        for _ in range(WORKERS_EACH):
+            kill_an_adult(server, born, ledger)
+        (collector,) = until(server.collectors)
+        os.kill(collector, signal.SIGKILL)
+        kill_an_adult(server, born, ledger)
+        pids = server.kill()
+        until(lambda pids=pids: not running(pids), 5)  # type: ignore[misc]
+        server = start_server(server.data, port=server.port, WORKERS=str(WORKERS))
+    before = len(ledger.acknowledged)
+    until(lambda: len(ledger.acknowledged) > before + 5)
+    return server
+
+
+def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    data, ledger = tmp_path / "data", Ledger()
+    server = start_server(data, WORKERS=str(WORKERS))
+    try:
+        with load(server, ledger):
+            server = kill_all_through(server, ledger)
+        assert server.stop() == 0
+    finally:
+        left = running(server.kill())
+    assert not left
+    collect_once(data, data / "lake")
+
+    events = lake_rows(data, "events", "event_id, kind, conversion_id, decision_id, lead_id")
+    assert max(Counter(event for event, *_ in events).values()) == 1
+    kept = Counter(conversion for _, kind, conversion, *_ in events if kind == "conversion")
+    exposures = Counter(decision for _, kind, _, decision, _ in events if kind == "exposure")
+    assert max(kept.values()) == max(exposures.values()) == 1
+    assert ledger.acknowledged <= set(kept) <= ledger.sent
+    assert ledger.served <= set(exposures)
+
+    leads = lake_rows(data, "leads", "lead_id, fields ->> 'name'")
+    names = Counter(name for _, name in leads)
+    assert max(names.values()) == 1
+    assert ledger.forms_acknowledged <= set(names) <= ledger.forms_sent
+    counted = [lead for _, kind, *_, lead in events if kind == "lead"]
+    assert len(counted) >= len(ledger.forms_acknowledged)
+    assert set(counted) <= {lead for lead, _ in leads}, "a lead is kept before it is counted"
+
+    assert set(ledger.answers) == {200, 202}
+    assert len(ledger.acknowledged) > 20 * SERVERS
+    assert len(ledger.forms_acknowledged) > SERVERS
+
+
+def test_a_full_disk_refuses_conversions_and_serves_pages(tmp_path: Path) -> None:
+    """The limit on a file's size stands in for the disk: a write stops in the middle, as on a full one."""
+    with run_server(tmp_path / "data") as server:
+        visitor = Client(server)
+        page = visitor.get(CFO)
+        convert = {"goal": "cta_click", "d": page.token}
+        kept = [visitor.post_json("/_pz/convert", convert | {"id": f"before-{number}"}) for number in range(30)]
+        assert {answer.status for answer in kept} == {202}
+        (worker,) = server.workers()
+        (journal,) = (server.data / "journal" / "events").glob("*/*.journal")
+        size = journal.stat().st_size
+
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
+        for number in range(10):
+            refused = visitor.post_json("/_pz/convert", convert | {"id": f"full-{number}"})
+            assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+            assert refused.json["type"] == "urn:personalizer:journal"
+            assert visitor.get(CFO).status == 200
+            assert visitor.post_json("/_pz/e", {"d": page.token, "e": [{"k": "seen"}]}).status == 503
+        typed = {"name": "Ada", "email": "ada@b.example", "company": "B", "employees": "51 to 250"}
+        form = visitor.post_form(FORM, typed | {"d": page.token})
+        assert form.status == 503
+        assert 'value="ada@b.example"' in form.text
+        assert "Please send it again." in form.text
+        assert journal.stat().st_size == size, "of a row that does not fit, nothing is kept"
+
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert visitor.post_json("/_pz/convert", convert | {"id": "after"}).status == 202
+        assert server.workers() == [worker]
+        ids = [row["conversion_id"] for row in journal_rows(server.data, "events", kind="conversion")]
+        assert ids == [*(f"before-{number}" for number in range(30)), "after"]

@@ -19,13 +19,12 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-COMPILED = (
+COMPILED = (  # not device.py: it extends a class of another library, which compiled code may not
     "personalizer/model.py",
     "personalizer/decision/*.py",
     "personalizer/visitor/address.py",
     "personalizer/visitor/company.py",
     "personalizer/visitor/cookie.py",
-    "personalizer/visitor/device.py",
     "personalizer/visitor/geo.py",
     "personalizer/visitor/keys.py",
     "personalizer/visitor/language.py",

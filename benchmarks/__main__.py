@@ -23,6 +23,7 @@ from benchmarks.compare import FULL, QUICK, Say, Size, compare
 from benchmarks.results import print_results, print_steps
 from benchmarks.traffic import let_them_visit, make_requests
 from benchmarks.workspace import Bench, generate
+from personalizer.app import create_edge_app
 from personalizer.errors import PersonalizerError
 
 _WIDTH = 140  # characters, where no terminal says otherwise
@@ -71,12 +72,14 @@ def _compare(bench: Bench, size: Size, say: Say, console: Console) -> tuple[dict
 
 
 def _profile(bench: Bench, size: Size, say: Say, console: Console) -> tuple[dict[str, Any], bool]:
-    with inside.open_ours(bench, bench.folder / "data", secrets.token_hex(32)) as app:
+    with inside.open_ours(bench, bench.folder / "data", secrets.token_hex(32)) as edge:
+        app = create_edge_app(edge).wsgi_app
         say("visitors")
         requests = let_them_visit(make_requests(size.visitors), inside.visit_inside(app))
         environs = [request.environ() for request in requests]
+        inside.forget_setup()
         say("steps and functions")
-        steps = inside.measure_steps(app, environs, size.seconds)
+        steps = inside.measure_steps(edge, environs, size.seconds)
         functions = inside.profile_functions(app, environs, size.seconds)
     print_steps(steps, console)
     console.print(functions, highlight=False, markup=False)

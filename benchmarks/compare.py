@@ -7,7 +7,6 @@ another later; what stands side by side in a ratio was measured side by side.
 from __future__ import annotations
 
 import contextlib
-import gc
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from benchmarks.results import BARE, EMPTY, NAIVE, Results, describe_machine
 from benchmarks.serve import WsgiApp
 from benchmarks.traffic import Request, let_them_visit, make_requests, write_requests
 from benchmarks.workspace import Bench
+from personalizer.app import create_edge_app
 from personalizer.events.collector import wait_for_lake
 from personalizer.events.lake import open_table
 
@@ -61,7 +61,8 @@ def compare(bench: Bench, size: Size, say: Say) -> Results:
         naive = ("naive", str(bench.folder), str(redis_port), secret)
         traffic = _compare_served(results, bench, size, secret, naive, redis_pid, say)
         say("in process")
-        with inside.open_ours(bench, bench.folder / "data-inside", secret) as app:
+        with inside.open_ours(bench, bench.folder / "data-inside", secret) as edge:
+            app = create_edge_app(edge).wsgi_app
             naive_app = create_naive_app(bench, redis_port, secret)
             _compare_inside(results, {OURS: (app, traffic.ours), NAIVE: (naive_app, traffic.naive)}, size)
     return results
@@ -118,11 +119,9 @@ def _count_exposures(bench: Bench, answered: int, size: Size) -> int:
 
 def _compare_inside(results: Results, apps: Mapping[str, tuple[WsgiApp, Sequence[Request]]], size: Size) -> None:
     environs = {name: [request.environ() for request in requests] for name, (_, requests) in apps.items()}
-    gc.collect()
-    gc.freeze()  # a server does not hold its future requests in memory, nor look through them for garbage
+    inside.forget_setup()
     for number in range(size.rounds + 1):
         for name, (app, _) in apps.items():
             found = inside.run_inside(app, environs[name], size.inside_seconds, seed=number)
             if number:
                 results.inside[name].append(found)
-    gc.unfreeze()

@@ -8,42 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import cProfile
+import gc
 import io
 import pstats
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks import BenchError
 from benchmarks.peers import engine_settings
 from benchmarks.serve import WsgiApp
 from benchmarks.traffic import Headers, Request, Visit
-from benchmarks.workspace import Bench
+from benchmarks.workspace import PATH, Bench
 from personalizer.app import create_edge_app
 from personalizer.config import load_settings
 from personalizer.content.compile import load_content
-from personalizer.content.render import Rendering
+from personalizer.decision.decide import decide
 from personalizer.edge import page
-from personalizer.edge.respond import Response
-from personalizer.edge.state import open_edge
-from personalizer.events.journal import Journal
-from personalizer.visitor.read import VisitorReader, open_visitor_reader
+from personalizer.edge.record import record_exposure
+from personalizer.edge.state import Edge, open_edge
+from personalizer.visitor.keys import make_decision_token
+from personalizer.visitor.read import open_visitor_reader
 
 Environs = Sequence[dict[str, Any]]
 
-STEPS: tuple[tuple[str, Any, str], ...] = (  # in the order in which `serve_page` takes them
-    ("read visitor", VisitorReader, "read"),
-    ("decide", page, "decide"),
-    ("sign the decision id", page, "make_decision_token"),
-    ("record exposure", page, "record_exposure"),
-    ("append to the journal", Journal, "append"),
-    ("headers and cookie", page, "_headers"),
-    ("fill the page", Rendering, "fill"),
-    ("hand to the server", Response, "send"),
-)
 _BATCH = 50  # requests between two looks at the clock
 
 
@@ -57,12 +49,12 @@ class Inside:
 
 
 @contextlib.contextmanager
-def open_ours(bench: Bench, data: Path, secret: str) -> Iterator[WsgiApp]:
-    """The edge's WSGI app, as a worker opens it; its journal is real."""
+def open_ours(bench: Bench, data: Path, secret: str) -> Iterator[Edge]:
+    """The edge, as a worker opens it; its journal is real."""
     settings = load_settings({name.lower(): value for name, value in engine_settings(bench, data, secret).items()}, {})
     edge = open_edge(settings, load_content(settings.workspace), open_visitor_reader(settings))
     try:
-        yield create_edge_app(edge).wsgi_app
+        yield edge
     finally:
         edge.events.close()
         edge.leads.close()
@@ -72,11 +64,20 @@ def visit_inside(app: WsgiApp) -> Visit:
     """A visit that calls the app."""
 
     def visit(request: Request) -> Headers:
-        found: Headers = []
-        _call(app, request.environ(), lambda status, headers, *_: found.extend(headers))
-        return found
+        answer: list[Any] = []
+        _call(app, request.environ(), lambda *told: answer.extend(told))
+        if answer[0] != "200 OK":
+            raise BenchError(f"In process, a visit was answered with {answer[0]}.")
+        headers: Headers = answer[1]
+        return headers
 
     return visit
+
+
+def forget_setup() -> None:
+    """Nothing that was made so far is looked through for garbage again: a server does not hold its future requests."""
+    gc.collect()
+    gc.freeze()
 
 
 def run_inside(app: WsgiApp, environs: Environs, seconds: float, seed: int) -> Inside:
@@ -117,39 +118,68 @@ def _call(app: WsgiApp, environ: dict[str, Any], start_response: Any) -> None:
 # --- where the time goes ---
 
 
-def measure_steps(app: WsgiApp, environs: Environs, seconds: float) -> dict[str, float]:
-    """CPU µs of each step of a page view, by name, without what reading the clock costs."""
-    spent = dict.fromkeys((name for name, _, _ in STEPS), 0)
-
-    def timed(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            began = time.thread_time_ns()
-            result = step(*args, **kwargs)
-            spent[name] += time.thread_time_ns() - began
-            return result
-
-        return run
-
-    with contextlib.ExitStack() as patches:
-        for name, owner, attribute in STEPS:
-            step = getattr(owner, attribute)
-            setattr(owner, attribute, timed(name, step))
-            patches.callback(setattr, owner, attribute, step)
-        requests = run_inside(app, environs, seconds, seed=1).requests
-    whole = run_inside(app, environs, seconds, seed=1).cpu
-    clock = _clock_cost()
-    costs = {name: (total / requests - clock) / 1000 for name, total in spent.items()}
+def measure_steps(edge: Edge, environs: Environs, seconds: float) -> dict[str, float]:
+    """CPU µs of each step of a page view, by name: medians of batches, without what reading the clock costs."""
+    app = create_edge_app(edge).wsgi_app
+    draw = random.Random(1)
+    samples: dict[str, list[float]] = {}
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline:
+        batch = draw.choices(environs, k=_BATCH)
+        for step, cost in _time_steps(edge, [_receive(environ) for environ in batch]).items():
+            samples.setdefault(step, []).append(cost / _BATCH / 1000)
+        views = [_receive(environ) for environ in batch]
+        began = time.thread_time_ns()
+        for environ in views:
+            _call(app, environ, lambda *_: None)
+        samples.setdefault("whole view", []).append((time.thread_time_ns() - began) / _BATCH / 1000)
+    costs = {step: median(values) for step, values in samples.items()}
+    whole = costs.pop("whole view")
     return {**costs, "everything else": whole - sum(costs.values()), "whole view": whole}
 
 
-def _clock_cost() -> float:
-    """ns that reading the CPU clock twice finds between the two."""
-    readings = [time.thread_time_ns() for _ in range(10_001)]
-    return (readings[-1] - readings[0]) / (len(readings) - 1)
+def _time_steps(edge: Edge, environs: Environs) -> dict[str, int]:
+    """ns of all steps of some views, by name."""
+    clock = _clock_cost()
+    spent: dict[str, int] = {}
+    for environ in environs:
+        began = time.thread_time_ns()
+        for step in _take_steps(edge, environ):
+            spent[step] = spent.get(step, 0) + time.thread_time_ns() - began - clock
+            began = time.thread_time_ns()
+    return spent
+
+
+def _take_steps(edge: Edge, environ: dict[str, Any]) -> Iterator[str]:
+    """`personalizer.edge.page.serve_page`, step by step: the name of each one that was just taken."""
+    registry, now = edge.content.registry, time.time()
+    reading = edge.reader.read(environ, registry.site, now)
+    yield "read the visitor"
+    decision = decide(registry, registry.paths[PATH], reading.visitor)
+    yield "decide"
+    decision_id = f"{reading.visitor.id}.{page.make_nonce():012x}"
+    token = make_decision_token(decision_id, edge.keys)
+    yield "sign the decision id"
+    row = record_exposure(decision, reading.visitor, decision_id, now)
+    yield "record the exposure"
+    edge.events.append(row)
+    yield "append to the journal"
+    page._headers(edge, reading, decision, token)
+    yield "headers and cookie"
+    rendering = edge.content.renderings.ready[decision.shown]
+    rendering.fill(token, decision.row or "", page.arm_label(decision), decision.facts)
+    yield "fill the page"
+
+
+def _clock_cost() -> int:
+    """ns that two readings of the CPU clock lie apart with nothing between them."""
+    readings = [time.thread_time_ns() for _ in range(101)]
+    return (readings[-1] - readings[0]) // 100
 
 
 def profile_functions(app: WsgiApp, environs: Environs, seconds: float, most: int = 40) -> str:
-    """The functions that take longest, as cProfile sees them (which makes small ones look dearer than they are)."""
+    """The functions that take longest, as cProfile sees them: small ones look dearer than they are, compiled ones are
+    not seen at all."""
     profile = cProfile.Profile()
     profile.enable()
     run_inside(app, environs, seconds, seed=1)

@@ -21,6 +21,7 @@ from benchmarks.inside import Inside
 from benchmarks.load import CONNECTIONS, Round
 from benchmarks.peers import OURS
 from benchmarks.serve import THREADS
+from personalizer.decision import decide
 
 BARE, EMPTY, NAIVE = "bare WSGI function", "empty Flask view", "naive version"
 
@@ -112,6 +113,7 @@ def describe_machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "load": round(os.getloadavg()[0], 2),
+        "engine": "compiled" if decide.__file__.endswith(".so") else "uncompiled",
         "python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
     }
@@ -128,7 +130,7 @@ def _lines(path: str) -> list[str]:
 def print_results(results: Results, console: Console) -> None:
     """Everything a reader needs to believe the figures, or not to."""
     machine = results.machine
-    versions = ", ".join(f"{name} {machine[name]}" for name in ("python", *_PACKAGES))
+    versions = f"engine {machine['engine']}, " + ", ".join(f"{name} {machine[name]}" for name in ("python", *_PACKAGES))
     console.print(f"\n{machine['cores']} × {machine['cpu']}, {machine['system']}, load before {machine['load']}")
     console.print(versions, style="dim", highlight=False)
     method = ", ".join(f"{value} {name}" for name, value in results.method.items())

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -105,16 +105,19 @@ def running(pids: list[int]) -> list[int]:
 
 @dataclass(slots=True)
 class Server:
-    """One `personalizer serve`, answering on `port`. `log` has what it wrote to stderr."""
+    """One `personalizer serve`, answering on `port`. `log` has what it wrote to stderr, `seen` every child it had."""
 
     process: subprocess.Popen[str]
     data: Path
     port: int
     log: Path
+    seen: set[int] = field(default_factory=set)
 
     def children(self) -> list[int]:
         """Its processes but the supervisor."""
-        return [pid for pid, parent in processes().items() if parent == self.process.pid]
+        found = [pid for pid, parent in processes().items() if parent == self.process.pid]
+        self.seen.update(found)
+        return found
 
     def workers(self) -> list[int]:
         """Its edge workers, which the web server gives a name of their own."""
@@ -150,6 +153,10 @@ class Server:
         self.process.kill()
         self.process.wait()
         return pids
+
+    def start_again(self, **settings: Any) -> None:
+        """Start it anew, after it ended, on the same data and port."""
+        self.process = start_server(self.data, port=self.port, **settings).process
 
 
 def run_command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -196,12 +203,13 @@ def run_server(data: Path, **settings: Any) -> Iterator[Server]:
     try:
         yield server
     finally:
-        pids = [server.process.pid, *server.children()]
+        server.children()
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.stop()
-        for pid in running(pids):
-            os.kill(pid, signal.SIGKILL)
-        server.process.wait()
+        server.kill()
+        for pid in running(sorted(server.seen)):
+            if re.search("granian|personalizer", command_of(pid)):  # and nobody else's by now
+                os.kill(pid, signal.SIGKILL)
         if server.process.stdout:
             server.process.stdout.close()
 

@@ -243,21 +243,32 @@ leaves = st.one_of(
     leaf(st.just("geo.eu"), st.booleans() | asks(["eq", "ne"], st.booleans()) | known),
     leaf(st.just("visit.goals"), words | asks(["has"], words) | asks(["has_any", "has_all"], several(words)) | known),
 )
-conditions = st.recursive(
-    leaves,
-    lambda inner: (
-        st.builds(lambda many: {"any": many}, several(inner))
-        | st.builds(lambda many: {"all": many}, several(inner))
-        | st.builds(lambda one: {"not": one}, inner)
-        | st.builds(lambda one, other: {**one, **other}, inner, inner)
-    ),
-    max_leaves=6,
-).filter(lambda data: compile_condition(data, SCHEMA)[0] is not None)
+
+
+def trees(of: st.SearchStrategy[dict[str, Any]], most: int) -> st.SearchStrategy[dict[str, Any]]:
+    """Conditions of up to `most` leaves; those that nest too deeply are left out."""
+    return st.recursive(
+        of,
+        lambda inner: (
+            st.builds(lambda many: {"any": many}, several(inner))
+            | st.builds(lambda many: {"all": many}, several(inner))
+            | st.builds(lambda one: {"not": one}, inner)
+            | st.builds(lambda one, other: {**one, **other}, inner, inner)
+        ),
+        max_leaves=most,
+    ).filter(lambda data: compile_condition(data, SCHEMA)[0] is not None)
+
+
+conditions = trees(leaves, 6)
+few_words = st.sampled_from(["a", "A", "b"])
+equalities = leaf(st.sampled_from(TEXT_FACTS), few_words | asks(["in"], several(few_words))) | leaf(
+    st.just("visit.goals"), few_words | asks(["has_any"], several(few_words))
+)  # what the index is made of
 bands = st.builds(lambda a, b: Range(*sorted([a, b])), numbers, numbers)
 visitors = st.fixed_dictionaries(
     {},
     optional={
-        **dict.fromkeys(TEXT_FACTS, words | st.just("")),
+        **dict.fromkeys(TEXT_FACTS, words | few_words | st.just("")),
         **dict.fromkeys(NUMBER_FACTS, numbers),
         "company.employees": numbers | bands,
         "geo.eu": st.booleans(),
@@ -267,20 +278,29 @@ visitors = st.fixed_dictionaries(
 
 
 @given(conditions, visitors)
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_the_predicate_equals_brute_force(data: dict[str, Any], facts: dict[str, Any]) -> None:
     assert compiled(data).test(facts) is brute(data, facts)
 
 
-@given(st.lists(conditions, min_size=1, max_size=FEW + 6), st.lists(visitors, min_size=1, max_size=5))
-@settings(max_examples=40)
+NEVER = [{"utm.campaign": f"never {number}"} for number in range(FEW)]  # so many rules that the index is used
+
+
+@given(st.lists(trees(equalities | leaves, 4), min_size=1, max_size=4), st.lists(visitors, min_size=3, max_size=6))
+@settings(max_examples=100)
 def test_the_index_finds_what_a_scan_finds(rules: list[dict[str, Any]], people: list[dict[str, Any]]) -> None:
-    keyed = [(f"r{place}", compiled(rule)) for place, rule in enumerate(rules)]
+    keyed = [(f"r{place}", compiled(rule)) for place, rule in enumerate([*NEVER, *rules])]
     index = RuleIndex(keyed)
     for facts in people:
         scanned = [key for key, condition in keyed if condition.test(facts) is True]
         assert list(index.true_rules(facts)) == scanned
         assert index.first(facts) == (scanned[0] if scanned else None)
+
+
+def test_a_rule_that_asks_one_thing_in_two_ways_is_found_once() -> None:
+    either = {"any": [{"utm.term": "a", "visit.count": 1}, {"utm.term": "A", "geo.eu": True}]}
+    index = RuleIndex([(f"r{place}", compiled(rule)) for place, rule in enumerate([*NEVER, either])])
+    assert list(index.true_rules({"utm.term": "a", "visit.count": 1, "geo.eu": True})) == [f"r{FEW}"]
 
 
 def test_the_index_does_not_try_every_rule() -> None:

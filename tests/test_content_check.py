@@ -143,6 +143,16 @@ PLANTED: dict[str, str] = {
         path: /home
         copy: {headline: Away}
     """,
+    "variants/pages/empty/page.yaml": """
+        path: /empty
+        template: landin.html                   #! there is no template
+        copy: {}
+    """,
+    "variants/pages/bare/page.yaml": """
+        path: /bare
+        copy:                                   #! `headline` is required
+          text: Nothing more
+    """,
     "variants/pages/home/page.yaml": """
         path: /home                             #! has the path /home too
         goals: {primary: demoo}                 #! `demo`
@@ -448,6 +458,10 @@ def test_tokens_may_stand_in_texts_quoted_attributes_paths_and_queries(workspace
         ({"sections/a.html": "{% for i in range(10000000) %}x{% endfor %}"}, "Range too big"),
         ({"sections/a.html": "{{ ''.__class__.__mro__ }}"}, "unsafe"),
         ({"sections/a.html": "{{ copy.update(headline=1) }}"}, "unsafe"),
+        ({"sections/a.html": "{{ " + "9" * 5000 + " }}"}, "sections/a.html:1 cannot be compiled"),
+        ({"sections/a.html": "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}"}, "sections/a.html:1 cannot be compiled"),
+        ({"sections/a.html": "{% for x in [] %}" * 40 + "{% endfor %}" * 40}, "sections/a.html:1 cannot be compiled"),
+        ({"sections/a.html": "{{ 'x' * 10 ** 13 }}"}, "sections/a.html:1 cannot be rendered"),
     ],
 )  # fmt: skip
 def test_a_template_that_cannot_be_rendered_is_named_with_its_line(

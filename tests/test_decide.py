@@ -212,12 +212,12 @@ EVERYTHING: dict[str, Any] = {
 
 
 def test_a_propensity_is_the_frequency_of_what_is_shown(tmp_path: Path) -> None:
-    """Of 20,000 units with the same facts each outcome comes up as often as its logged propensity says."""
+    """Of 12,000 units with the same facts each outcome comes up as often as its logged propensity says."""
     registry = load_content(write_workspace(tmp_path, EVERYTHING)).registry
     told = {"facts": {"lookup": {"company.employees": 5, "geo.city": "Ulm"}}}
     seen: Counter[tuple[Any, ...]] = Counter()
     claimed: dict[tuple[Any, ...], set[float]] = {}
-    units = 20_000
+    units = 12_000
     for number in range(units):
         decision = decide(registry, "home", read_visitor({**told, "unit": f"person-{number}"}))
         outcome = (decision.shown, decision.explored, decision.holdout, decision.arm)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import types
@@ -21,25 +23,29 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 import click
 import pytest
+from deltalake import DeltaTable
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from personalizer.cli import _COMMANDS, cli
 from personalizer.config import SETTINGS, shipped
 from personalizer.content import models
-from personalizer.content.compile import SCHEMA, check_workspace
-from personalizer.content.validate import check_model
+from personalizer.content.compile import SCHEMA, check_workspace, load_content
 from personalizer.content.yaml import parse_yaml
 from personalizer.decision.conditions import All, Any_, Compare, Node, Not, build_condition
 from personalizer.decision.parse import OPERATORS, compile_condition
 from personalizer.edge.limits import MAX_FORM, MAX_QUERY, MAX_SIGNALS
 from personalizer.edge.signals import MAX_SIGNS
-from personalizer.events.columns import COLUMNS, KINDS, LEAD_COLUMNS, Column
+from personalizer.events.collector import collect_once
+from personalizer.events.columns import COLUMNS, KINDS, LEAD_COLUMNS
+from personalizer.events.journal import Journal
 from personalizer.model import FactType, Reason, Source
 from personalizer.reports.dimensions import DIMENSIONS
 from personalizer.serve import HEADER_SECONDS, MAX_HEADERS
+from personalizer.visitor.company import company_facts
 from personalizer.visitor.cookie import MAX_COOKIE
 from personalizer.visitor.facts import FACTS, TOKENS
+from personalizer.visitor.mmdb import open_mmdb
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -146,17 +152,11 @@ def test_sentences() -> None:
 
 
 def test_columns() -> None:
-    facts = {fact.column: fact for fact in FACTS.values()}
-
-    def rows(columns: tuple[Column, ...]) -> str:
-        return table(
-            ("column", "type", "meaning"), *((f"`{one.name}`", one.type, one.meaning) for one in columns)
-        )
-
-    assert_table("docs/events-and-privacy.md", rows(tuple(one for one in COLUMNS if one.name not in facts)))
-    assert_table("docs/events-and-privacy.md", rows(LEAD_COLUMNS))
-    fact_rows = [(f"`{one.name}`", one.type, f"`{facts[one.name].name}`") for one in COLUMNS if one.name in facts]
-    assert_table("docs/events-and-privacy.md", table(("column", "type", "fact"), *fact_rows))
+    for columns in ([one for one in COLUMNS if not one.fact], LEAD_COLUMNS):
+        rows = [(f"`{one.name}`", one.type, one.meaning) for one in columns]
+        assert_table("docs/events-and-privacy.md", table(("column", "type", "meaning"), *rows))
+    rows = [(f"`{one.name}`", one.type, f"`{one.fact}`") for one in COLUMNS if one.fact]
+    assert_table("docs/events-and-privacy.md", table(("column", "type", "fact"), *rows))
 
 
 def test_event_kinds() -> None:
@@ -167,14 +167,18 @@ def test_event_kinds() -> None:
 def test_settings() -> None:
     rows = [("variable", "default", "meaning")]
     for setting in SETTINGS:
-        sample = " (`sample`: the shipped file)" if setting.sample else ""
-        rows.append((f"`{setting.variable}`", f"`{setting.default}`" if setting.default else "", setting.meaning + sample))
+        default = f"`{setting.default}`" if setting.default else ""
+        meaning = setting.meaning + (" (`sample`: the shipped file)" if setting.sample else "")
+        rows.append((f"`{setting.variable}`", default, meaning))
     assert_table("docs/operations.md", table(*rows))
 
 
 def test_commands_are_listed() -> None:
-    named = [row[0].strip("`").split()[1] for row in table_rows(read("docs/operations.md"), "| command |")]
-    assert named == list(_COMMANDS)
+    rows = table_rows(read("docs/operations.md"), "| command |")
+    assert [row[0].strip("`").split()[1] for row in rows] == list(_COMMANDS)
+    for command, does in rows:
+        known = {option for one in command_of(command.split()[1].strip("`")).params for option in one.opts}
+        assert set(re.findall(r"--[a-z-]+", does)) <= known, command
 
 
 def test_reasons() -> None:
@@ -194,18 +198,27 @@ def test_limits() -> None:
         "query string": f"{MAX_QUERY // 1024} KB",
         "request line and headers": f"{MAX_HEADERS // 1024} KB",
         "time to send the headers": f"{HEADER_SECONDS} s",
+        "time to end at a stop": _found(r"_STOP_SECONDS = (\d+)", "personalizer/serve.py") + " s",
         "form": f"{MAX_FORM // 1024} KB",
         "beacon, conversion or consent": f"{MAX_SIGNALS // 1024} KB",
         "signs in one beacon": str(MAX_SIGNS),
-        "forms a minute and address": "20",
+        "forms a minute and address": _found(r"per_minute=(\d+)", "personalizer/edge/state.py"),
         "cookie": f"{MAX_COOKIE:,} bytes",
     }
+
+
+def _found(pattern: str, name: str) -> str:
+    match = re.search(pattern, read(name))
+    assert match
+    return match[1]
 
 
 # --- documents ---
 
 
-def key_paths(model: type[BaseModel], prefix: str = "", seen: tuple[type[BaseModel], ...] = ()) -> Iterator[tuple[str, str]]:
+def key_paths(
+    model: type[BaseModel], prefix: str = "", seen: tuple[type[BaseModel], ...] = ()
+) -> Iterator[tuple[str, str]]:
     """Every key of a document as a dotted path, with its default: `ad_sets[].ads[].key`, `goals.<>.window`.
 
     A list whose items have required keys only is one path.
@@ -241,12 +254,18 @@ def _default(field: Any) -> str:
     value = field.default
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, (str, float, int)):
-        return {"2592000": "30d"}.get(f"{value:g}" if isinstance(value, float) else str(value), f"{value}".removesuffix(".0"))
-    return ""
+    if value == 30 * 86_400:
+        return "30d"
+    return f"{value:g}" if isinstance(value, int | float) else value if isinstance(value, str) else ""
 
 
-_DOCUMENTS = (*models.DOCUMENTS.values(), models.Account, models.Form, models.Image, models.Embed)
+_DOCUMENTS: tuple[type[BaseModel], ...] = (
+    *models.DOCUMENTS.values(),
+    models.Account,
+    models.Form,
+    models.Image,
+    models.Embed,
+)
 
 
 @pytest.mark.parametrize("model", _DOCUMENTS, ids=lambda model: model.__name__)
@@ -274,11 +293,25 @@ def _items_of(model: type[BaseModel], path: str) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def test_what_is_not_acted_on_is_said() -> None:
-    """Keys that `check` warns about are marked as such."""
-    marked = [row[0] for model in _DOCUMENTS for row in _rows_of(model) if "not acted on" in row[2]]
-    for key in ("`fit.ready[]`", "`teams`", "`custom.<fact>.type`"):
-        assert key in marked
+def test_what_is_not_acted_on_is_said(tmp_path: Path) -> None:
+    """Keys that `check` warns about are marked in their tables, and named where warnings are explained."""
+    for name in ("variants", "templates"):
+        shutil.copytree(shipped(name), tmp_path / name)
+    criterion = "[{when: {company.revenue: {gte: 1000000}}, points: 20, why: budget}]"
+    for file, line in (
+        ("icps/mid-market-saas.yaml", f"fit: {{able: {criterion}}}\nteams: {{sales: {{able: 2}}}}"),
+        ("pages/payroll/page.yaml", "retired_paths: [/wages]"),
+        ("workspace.yaml", "custom: {budget: {type: number, from: [form.budget]}}"),
+    ):
+        with (tmp_path / "variants" / file).open("a") as document:
+            document.write(f"\n{line}\n")
+    problems = check_workspace(tmp_path).problems
+    assert all(one.warning and "not acted on" in one.message for one in problems)
+    warned = {one.key for one in problems}
+    marked = {row[0].strip("`") for model in _DOCUMENTS for row in _rows_of(model) if "`check` warns" in row[2]}
+    assert {re.split(r"[.\[]", path)[0] for path in marked} == warned
+    (sentence,) = re.findall(r"checked but not acted on\*: (.*?)\.", read("docs/content.md"))
+    assert set(re.findall(r"`(\w+)`", sentence)) == warned
 
 
 def _rows_of(model: type[BaseModel]) -> list[list[str]]:
@@ -292,15 +325,22 @@ def test_documents_in_the_docs_are_right(tmp_path: Path) -> None:
     for doc, group in itertools.groupby(found, key=lambda block: block.doc):
         root = tmp_path / doc.stem
         for name in ("variants", "templates"):
-            subprocess.run(["cp", "-r", str(shipped(name)), str(root / name)], check=True) if root.mkdir(
-                exist_ok=True
-            ) is None else None
+            shutil.copytree(shipped(name), root / name)
+        written: dict[Path, Block] = {}
         for block in group:
             path = root / block.file
+            if path in written:  # the short form of what comes now in its long form
+                assert_right(root, written)
+                written.clear()
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, "utf-8")
-            problems = [one for one in check_workspace(root).problems if one.file == path and not one.warning]
-            assert not problems, f"{block}: {problems[0]}"
+            written[path] = block
+        assert_right(root, written)
+
+
+def assert_right(root: Path, written: dict[Path, Block]) -> None:
+    for problem in check_workspace(root).problems:
+        assert problem.warning or problem.file not in written, f"{written[problem.file]}: {problem}"
 
 
 def test_conditions_in_the_docs_compile() -> None:
@@ -325,22 +365,28 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
         prose = _FENCE.sub("", doc.read_text("utf-8"))
         for match in re.finditer(r"`((?:[A-Z_]+=\S+ )*personalizer [^`]+)`", prose):
             yield from ((f"{doc.name}: {match[1]}", found) for found in _commands_in(match[1]))
+    for name in ("", *_COMMANDS):
+        for line in (command_of(name).help or "").splitlines():
+            if line.startswith("  "):
+                yield from (
+                    (f"--help of {name}", found) for found in _commands_in(re.split(r"\s{3,}", line.strip())[0])
+                )
+
+
+def command_of(name: str) -> click.Command:
+    command = cli.get_command(click.Context(cli), name) if name else cli
+    assert command is not None
+    return command
 
 
 def _commands_in(line: str) -> Iterator[list[str]]:
-    words = list(shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars="|;&<>"))
-    words = list(itertools.chain.from_iterable([";"] if set(word) <= set("|;&<>") else [word] for word in _joined(line)))
-    for separator, group in itertools.groupby(words, key=lambda word: word == ";"):
-        part = [word for word in group if not re.fullmatch(r"[A-Z_]+=.*", word)]
-        if not separator and part and Path(part[0]).name == "personalizer":
-            yield part[1:]
-
-
-def _joined(line: str) -> list[str]:
+    """The arguments of each `personalizer` in a shell line, whatever stands before and behind it."""
     lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars="|;&<>")
     lexer.whitespace_split = True
-    lexer.commenters = "#"
-    return list(lexer)
+    for separator, group in itertools.groupby(lexer, key=lambda word: set(word) <= set("|;&<>")):
+        words = [word for word in group if not re.fullmatch(r"[A-Z_]+=.*", word, re.DOTALL)]
+        if not separator and words and Path(words[0]).name == "personalizer":
+            yield words[1:]
 
 
 def test_commands_in_the_docs_exist() -> None:
@@ -352,12 +398,42 @@ def test_commands_in_the_docs_exist() -> None:
             assert name in ("--help", "-h", "--version"), where
             continue
         assert name in _COMMANDS, f"{where}: there is no command {name}"
-        command = cli.get_command(click.Context(cli), name)
-        assert command is not None
-        options = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+        options = {option for parameter in command_of(name).params for option in parameter.opts} | {"--help", "-h"}
         for word in rest:
             if word.startswith("--"):
                 assert word.partition("=")[0] in options, f"{where}: {name} has no option {word}"
+
+
+def test_ads_in_the_docs_exist() -> None:
+    known = set(load_content(ROOT).registry.refs) | {"office.small.two-meetings"}  # the README's own
+    texts = [doc.read_text("utf-8") for doc in DOCS] + [command_of(name).help or "" for name in _COMMANDS]
+    named = {name for text in texts for name in re.findall(r"pz=([a-z0-9-]+\.[a-z0-9.-]+[a-z0-9])", text)}
+    assert named and named <= known
+
+
+def test_python_in_the_docs_runs(tmp_path: Path) -> None:
+    """Every Python block of a document, in its order, beside a data directory that holds one view and one lead."""
+    visitor, lead = "V" * 16, {"email": "ada@lovelace.example"}
+    for name, row in (
+        ("events", {"kind": "exposure", "ts": 1_700_000_000_000_000, "visitor": visitor}),
+        ("leads", {"lead_id": "1", "ts": 1_700_000_000_000_000, "visitor": visitor, "fields": json.dumps(lead)}),
+    ):
+        journal = Journal(tmp_path / "data", name)
+        journal.append(row)
+        journal.close()
+    collect_once(tmp_path / "data", tmp_path / "data/lake")
+    said = []
+    for doc in DOCS:
+        code = "\n".join(block.text for block in blocks(doc) if block.language == "python")
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+        assert ran.returncode == 0, f"{doc.name}: {ran.stderr}"
+        said.append(ran.stdout)
+    assert "exposure" in "".join(said) and "ada@lovelace.example" in "".join(said)
+    for name in ("events", "leads"):  # the last block of all erases
+        assert DeltaTable(tmp_path / "data/lake" / name).to_pyarrow_table().num_rows == 0
+    record = open_mmdb("COMPANIES", tmp_path / "companies.mmdb", ("company",), "company").get("192.0.2.5")
+    assert record is not None
+    assert company_facts(record)["company.domain"] == "lumen.example"
 
 
 # --- messages ---
@@ -392,10 +468,12 @@ def test_every_log_line_is_explained() -> None:
             if ast.unparse(node.func) not in ("log.warning", "log.error", "log.exception"):
                 continue
             first = node.args[0]
-            assert isinstance(first, ast.Constant)
+            assert isinstance(first, ast.Constant) and isinstance(first.value, str)
             logged += 1
             for part in re.split(r"%\.?\d*[a-z]", first.value):
-                assert part.strip(" :,()") in told, f"{path.name} logs {first.value!r}; docs/operations.md does not say it"
+                assert part.strip(" :,()") in told, (
+                    f"{path.name} logs {first.value!r}; docs/operations.md does not say it"
+                )
     assert logged
 
 
@@ -429,7 +507,7 @@ def test_images_are_described_and_small() -> None:
 
 
 def test_nothing_names_the_workshop() -> None:
-    strange = ["/wo" "rk/", ".li" "brary", "../sha" "red"]
+    strange = ["".join(parts) for parts in (("/wo", "rk/"), (".li", "brary"), ("../sha", "red"))]
     folders = ("personalizer", "templates", "variants", "tests", "benchmarks", "docs", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     for path in (*files, *ROOT.glob("*.*"), ROOT / "Makefile", ROOT / "LICENSE"):
@@ -449,7 +527,12 @@ def test_the_five_minutes_of_the_readme(tmp_path: Path) -> None:
     kept = [line for line in script.splitlines() if not re.match(r"\. |personalizer serve|curl ", line)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = subprocess.run(
-        ["bash", "-eu"], input="\n".join(kept), capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PATH": path}
+        ["bash", "-eu"],
+        input="\n".join(kept),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
     )
     assert ran.returncode == 0, ran.stderr
     assert "no problems" in ran.stdout

@@ -112,7 +112,7 @@ def explain(
 
     \b
     Examples:
-      personalizer explain 'http://127.0.0.1:8080/payroll?pz=q4-cfo.cfo.roi'
+      personalizer explain 'http://127.0.0.1:8080/payroll?pz=q4-cfo.cfo-51-1000.roi-calc'
       personalizer explain /payroll --ip 198.51.100.7 --header 'Accept-Language=de'
     """
     settings = read_settings_of_server(workspace=workspace, data=data)

@@ -143,6 +143,9 @@ class _Workshop:
         except TemplateSyntaxError as error:
             self._break(name, error.lineno, str(error.message))
             return listed
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # nested too deeply, endless numbers
+            self._break(name, 1, f"cannot be compiled: {error}")
+            return listed
         return listed + [other for other in found if other and other not in listed]
 
     def _parts(self, name: str) -> list[str]:
@@ -251,7 +254,7 @@ class _Workshop:
             self._break(*self._where(error, template), f"asks for {error.name}, which is not in templates/")
         except RecursionError as error:
             self._break(*self._where(error, template), "includes itself without end")
-        except (TemplateError, TypeError, ValueError, OverflowError, ArithmeticError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
             self._break(*self._where(error, template), f"cannot be rendered for {shown}: {error}")
         except MisplacedTokens as error:
             self._report_misplaced(template, error)

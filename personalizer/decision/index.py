@@ -13,7 +13,10 @@ from personalizer.model import Facts, FactType
 
 FEW = 16  # so many rules are tried faster one by one than found by their values
 
-Required = tuple[str, frozenset[object]]  # a fact, and the folded values of which it must have one
+PAIRS = 64  # so many pairs of values at most are listed for one rule
+
+Key = tuple[object, ...]
+Required = tuple[tuple[str, ...], frozenset[Key]]  # one or two facts, and the folded values of which they must have one
 
 
 class RuleIndex:
@@ -25,17 +28,16 @@ class RuleIndex:
         self.rules = tuple(rules)
         self.facts = frozenset(leaf.fact for _, condition in rules for leaf in condition.leaves)
         always: list[int] = []
-        tables: dict[str, dict[object, list[int]]] = {}
+        tables: dict[tuple[str, ...], dict[Key, list[int]]] = {}
         for place, (_, condition) in enumerate(self.rules):
             required = _required(condition.node) if len(self.rules) > FEW else None
             if required is None:
                 always.append(place)
                 continue
-            for fact, values in required:
-                for value in values:
-                    tables.setdefault(fact, {}).setdefault(value, []).append(place)
+            for names, key in {(names, key) for names, keys in required for key in keys}:
+                tables.setdefault(names, {}).setdefault(key, []).append(place)
         self._always = tuple(always)
-        self._tables: Mapping[str, Mapping[object, list[int]]] = tables
+        self._tables: Mapping[tuple[str, ...], Mapping[Key, list[int]]] = tables
 
     def __len__(self) -> int:
         return len(self.rules)
@@ -43,12 +45,9 @@ class RuleIndex:
     def candidates(self, facts: Facts) -> Sequence[int]:
         """Places of all rules that can be true, in order."""
         hits: list[Sequence[int]] = []
-        for fact, table in self._tables.items():
-            value = facts.get(fact)
-            if value is None:
-                continue
-            for key in value if type(value) is tuple else (value,):
-                places = table.get(key.casefold() if type(key) is str else key)
+        for names, table in self._tables.items():
+            for key in _keys(names, facts):
+                places = table.get(key)
                 if places:
                     hits.append(places)
         if not hits:
@@ -75,14 +74,28 @@ class RuleIndex:
         return None
 
 
+def _keys(names: tuple[str, ...], facts: Facts) -> Sequence[Key]:
+    """What a visitor's facts are looked up by: one key, or for a list one for each item; none if a fact is unknown."""
+    value = facts.get(names[0])
+    if value is None:
+        return ()
+    if len(names) == 1:
+        return [(_fold(item),) for item in value] if type(value) is tuple else ((_fold(value),),)
+    second = facts.get(names[1])
+    return () if second is None else ((_fold(value), _fold(second)),)
+
+
+def _fold(value: object) -> object:
+    return value.casefold() if type(value) is str else value
+
+
 def _required(node: Node) -> list[Required] | None:
     """Facts of which at least one must have one of the values for the condition to be true; None if there are none."""
     if isinstance(node, Compare):
         return _required_leaf(node)
     if isinstance(node, All):
         found = [required for child in node.children if (required := _required(child)) is not None]
-        # The branch with the fewest values finds the fewest rules.
-        return min(found, key=lambda required: sum(len(values) for _, values in required), default=None)
+        return _pair(node, found) or min(found, key=_count, default=None)  # the fewest values find the fewest rules
     if isinstance(node, Any_):
         branches = [_required(child) for child in node.children]
         if any(branch is None for branch in branches):
@@ -91,9 +104,25 @@ def _required(node: Node) -> list[Required] | None:
     return None
 
 
+def _count(required: list[Required]) -> int:
+    return sum(len(keys) for _, keys in required)
+
+
+def _pair(node: All, found: list[list[Required]]) -> list[Required] | None:
+    """Two facts of which both are required: together they find far fewer rules than each of them."""
+    lists = {leaf.fact for leaf in node.children if isinstance(leaf, Compare) and leaf.type is FactType.LIST}
+    single = [one[0] for one in found if len(one) == 1 and len(one[0][0]) == 1 and one[0][0][0] not in lists]
+    single.sort(key=lambda required: (len(required[1]), required[0]))
+    if len(single) < 2 or single[0][0] == single[1][0]:
+        return None
+    (first, ones), (second, others) = sorted(single[:2])
+    if len(ones) * len(others) > PAIRS:
+        return None
+    return [((*first, *second), frozenset((*one, *other) for one in ones for other in others))]
+
+
 def _required_leaf(leaf: Compare) -> list[Required] | None:
-    if leaf.type in (FactType.TEXT, FactType.LIST) and leaf.op in ("eq", "in", "has", "has_any"):
-        return [(leaf.fact, frozenset(leaf.operand if isinstance(leaf.operand, tuple) else (leaf.operand,)))]
-    if leaf.type is FactType.NUMBER and leaf.op in ("eq", "in"):
-        return [(leaf.fact, frozenset(leaf.operand if isinstance(leaf.operand, tuple) else (leaf.operand,)))]
-    return None
+    if leaf.op not in ("eq", "in", "has", "has_any") or leaf.type in (FactType.RANGE, FactType.FLAG):
+        return None
+    operand = leaf.operand if isinstance(leaf.operand, tuple) else (leaf.operand,)
+    return [((leaf.fact,), frozenset((value,) for value in operand))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -95,6 +96,7 @@ class EdgeLayer:
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:@/,]+))(?::\d{0,5})?", re.IGNORECASE)
 
 
+@lru_cache(maxsize=256)
 def host_name(host: str) -> str:
     """The name in a Host header, lower-case, without its port; empty when it is none."""
     found = _HOST.fullmatch(host)

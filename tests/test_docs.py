@@ -1,107 +1,40 @@
-"""Docs and code agree: tables, names, commands, links, and every example that a reader can copy.
+"""Docs and code agree: tables, names, messages and links.
 
-What enters: README.md and docs/. What leaves: nothing. The tables are written here from the code; a failing test prints
-the table to paste.
+What enters: README.md and docs/. What leaves: nothing. Tables are written here from the code; a failing test prints the
+one to paste. What a reader can copy and run is in `test_docs_examples.py`.
 """
 
 from __future__ import annotations
 
 import ast
 import itertools
-import json
-import os
 import re
-import shlex
 import shutil
-import subprocess
-import sys
 import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, get_args, get_origin
 
-import click
 import pytest
-from deltalake import DeltaTable
+from manual import DOCS, ROOT, assert_table, command_of, prose, read, table, table_rows
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from personalizer.cli import _COMMANDS, cli
+from personalizer.cli import _COMMANDS
 from personalizer.config import SETTINGS, shipped
 from personalizer.content import models
-from personalizer.content.compile import SCHEMA, check_workspace, load_content
-from personalizer.content.yaml import parse_yaml
+from personalizer.content.compile import SCHEMA, check_workspace
 from personalizer.decision.conditions import All, Any_, Compare, Node, Not, build_condition
 from personalizer.decision.parse import OPERATORS, compile_condition
 from personalizer.edge.limits import MAX_FORM, MAX_QUERY, MAX_SIGNALS
 from personalizer.edge.signals import MAX_SIGNS
-from personalizer.events.collector import collect_once
 from personalizer.events.columns import COLUMNS, KINDS, LEAD_COLUMNS
-from personalizer.events.journal import Journal
 from personalizer.model import FactType, Reason, Source
 from personalizer.reports.dimensions import DIMENSIONS
 from personalizer.serve import HEADER_SECONDS, MAX_HEADERS
-from personalizer.visitor.company import company_facts
 from personalizer.visitor.cookie import MAX_COOKIE
 from personalizer.visitor.facts import FACTS, TOKENS
-from personalizer.visitor.mmdb import open_mmdb
-
-ROOT = Path(__file__).resolve().parent.parent
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def read(name: str) -> str:
-    return (ROOT / name).read_text("utf-8")
-
-
-def table(*rows: tuple[str, ...]) -> str:
-    """A Markdown table; the first row is its head."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-
-
-def assert_table(name: str, expected: str) -> None:
-    assert expected in read(name), f"{name} should have this table:\n\n{expected}\n"
-
-
-def table_rows(text: str, head: str) -> list[list[str]]:
-    """The cells of the table whose head line begins with `head`."""
-    lines = iter(text.splitlines())
-    assert any(line.startswith(head) for line in lines), f"no table begins with {head}"
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in _until_gap(lines)][1:]
-
-
-def _until_gap(lines: Iterator[str]) -> Iterator[str]:
-    return itertools.takewhile(lambda line: line.startswith("|"), lines)
-
-
-class Block(NamedTuple):
-    """A fenced block: where it stands, its language, its text, and the file that the line before it names."""
-
-    doc: Path
-    line: int
-    language: str
-    text: str
-    file: str
-
-    def __str__(self) -> str:
-        return f"{self.doc.name}:{self.line}"
-
-
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NAMED = re.compile(r"`([\w./-]+)`:\s*\Z")
-
-
-def blocks(doc: Path) -> list[Block]:
-    text = doc.read_text("utf-8")
-    found = []
-    for match in _FENCE.finditer(text):
-        named = _NAMED.search(text[: match.start()])
-        line = text.count("\n", 0, match.start()) + 1
-        found.append(Block(doc, line, match[1], match[2], named[1] if named else ""))
-    return found
-
 
 # --- tables that follow from the code ---
 
@@ -205,6 +138,18 @@ def test_limits() -> None:
         "forms a minute and address": _found(r"per_minute=(\d+)", "personalizer/edge/state.py"),
         "cookie": f"{MAX_COOKIE:,} bytes",
     }
+
+
+def test_how_long_it_takes() -> None:
+    """The visitors in the table are those of the rule above it, to two digits."""
+    rows = table_rows(read("docs/experiments.md"), "| rate today |")
+    assert len(rows) >= 5
+    for cells in rows:
+        rate, improvement, share, visitors = (float(re.sub(r"[ %,]", "", cell)) for cell in cells)
+        base, part = rate / 100, share / 100
+        middle, difference = base * (1 + improvement / 200), base * improvement / 100
+        needed = 8 * middle * (1 - middle) / (difference**2 * part * (1 - part))
+        assert float(f"{needed:.2g}") == visitors
 
 
 def _found(pattern: str, name: str) -> str:
@@ -318,124 +263,6 @@ def _rows_of(model: type[BaseModel]) -> list[list[str]]:
     return table_rows(read("docs/content.md").partition(f"<!-- {model.__name__} -->\n")[2], "| key |")
 
 
-def test_documents_in_the_docs_are_right(tmp_path: Path) -> None:
-    """Every block that names its file is written over the example workspace, in the order of reading, and checked."""
-    found = [block for doc in DOCS for block in blocks(doc) if block.file.startswith(("variants/", "templates/"))]
-    assert len(found) > 15
-    for doc, group in itertools.groupby(found, key=lambda block: block.doc):
-        root = tmp_path / doc.stem
-        for name in ("variants", "templates"):
-            shutil.copytree(shipped(name), root / name)
-        written: dict[Path, Block] = {}
-        for block in group:
-            path = root / block.file
-            if path in written:  # the short form of what comes now in its long form
-                assert_right(root, written)
-                written.clear()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text, "utf-8")
-            written[path] = block
-        assert_right(root, written)
-
-
-def assert_right(root: Path, written: dict[Path, Block]) -> None:
-    for problem in check_workspace(root).problems:
-        assert problem.warning or problem.file not in written, f"{written[problem.file]}: {problem}"
-
-
-def test_conditions_in_the_docs_compile() -> None:
-    found = [block for block in blocks(ROOT / "docs/conditions.md") if block.language == "yaml"]
-    assert len(found) >= 5
-    for block in found:
-        data = parse_yaml(block.text, Path("x.yaml")).data
-        _, mistakes = compile_condition(data.get("match", data), SCHEMA)
-        assert not mistakes, f"{block}: {mistakes[0]}"
-
-
-# --- commands ---
-
-
-def command_lines() -> Iterator[tuple[str, list[str]]]:
-    """Every `personalizer …` in a shell block, and in backticks in the text, as (where, arguments)."""
-    for doc in DOCS:
-        for block in blocks(doc):
-            if block.language in ("sh", "console", "bash"):
-                for line in block.text.replace("\\\n", " ").splitlines():
-                    yield from ((str(block), found) for found in _commands_in(line))
-        prose = _FENCE.sub("", doc.read_text("utf-8"))
-        for match in re.finditer(r"`((?:[A-Z_]+=\S+ )*personalizer [^`]+)`", prose):
-            yield from ((f"{doc.name}: {match[1]}", found) for found in _commands_in(match[1]))
-    for name in ("", *_COMMANDS):
-        for line in (command_of(name).help or "").splitlines():
-            if line.startswith("  "):
-                yield from (
-                    (f"--help of {name}", found) for found in _commands_in(re.split(r"\s{3,}", line.strip())[0])
-                )
-
-
-def command_of(name: str) -> click.Command:
-    command = cli.get_command(click.Context(cli), name) if name else cli
-    assert command is not None
-    return command
-
-
-def _commands_in(line: str) -> Iterator[list[str]]:
-    """The arguments of each `personalizer` in a shell line, whatever stands before and behind it."""
-    lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars="|;&<>")
-    lexer.whitespace_split = True
-    for separator, group in itertools.groupby(lexer, key=lambda word: set(word) <= set("|;&<>")):
-        words = [word for word in group if not re.fullmatch(r"[A-Z_]+=.*", word, re.DOTALL)]
-        if not separator and words and Path(words[0]).name == "personalizer":
-            yield words[1:]
-
-
-def test_commands_in_the_docs_exist() -> None:
-    seen = list(command_lines())
-    assert len(seen) > 30
-    for where, arguments in seen:
-        name, *rest = arguments
-        if name.startswith("-"):
-            assert name in ("--help", "-h", "--version"), where
-            continue
-        assert name in _COMMANDS, f"{where}: there is no command {name}"
-        options = {option for parameter in command_of(name).params for option in parameter.opts} | {"--help", "-h"}
-        for word in rest:
-            if word.startswith("--"):
-                assert word.partition("=")[0] in options, f"{where}: {name} has no option {word}"
-
-
-def test_ads_in_the_docs_exist() -> None:
-    known = set(load_content(ROOT).registry.refs) | {"office.small.two-meetings"}  # the README's own
-    texts = [doc.read_text("utf-8") for doc in DOCS] + [command_of(name).help or "" for name in _COMMANDS]
-    named = {name for text in texts for name in re.findall(r"pz=([a-z0-9-]+\.[a-z0-9.-]+[a-z0-9])", text)}
-    assert named and named <= known
-
-
-def test_python_in_the_docs_runs(tmp_path: Path) -> None:
-    """Every Python block of a document, in its order, beside a data directory that holds one view and one lead."""
-    visitor, lead = "V" * 16, {"email": "ada@lovelace.example"}
-    for name, row in (
-        ("events", {"kind": "exposure", "ts": 1_700_000_000_000_000, "visitor": visitor}),
-        ("leads", {"lead_id": "1", "ts": 1_700_000_000_000_000, "visitor": visitor, "fields": json.dumps(lead)}),
-    ):
-        journal = Journal(tmp_path / "data", name)
-        journal.append(row)
-        journal.close()
-    collect_once(tmp_path / "data", tmp_path / "data/lake")
-    said = []
-    for doc in DOCS:
-        code = "\n".join(block.text for block in blocks(doc) if block.language == "python")
-        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-        assert ran.returncode == 0, f"{doc.name}: {ran.stderr}"
-        said.append(ran.stdout)
-    assert "exposure" in "".join(said) and "ada@lovelace.example" in "".join(said)
-    for name in ("events", "leads"):  # the last block of all erases
-        assert DeltaTable(tmp_path / "data/lake" / name).to_pyarrow_table().num_rows == 0
-    record = open_mmdb("COMPANIES", tmp_path / "companies.mmdb", ("company",), "company").get("192.0.2.5")
-    assert record is not None
-    assert company_facts(record)["company.domain"] == "lumen.example"
-
-
 # --- messages ---
 
 
@@ -482,7 +309,7 @@ def test_every_log_line_is_explained() -> None:
 
 def test_links_lead_somewhere() -> None:
     for doc in DOCS:
-        text = _FENCE.sub("", doc.read_text("utf-8"))
+        text = prose(doc.read_text("utf-8"))
         for target in re.findall(r"\]\(([^)\s]+)\)", text):
             if re.match(r"https?://|mailto:", target):
                 continue
@@ -494,7 +321,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def _anchors(path: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", path.read_text("utf-8")), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", prose(path.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -514,39 +341,3 @@ def test_nothing_names_the_workshop() -> None:
         if path.is_file() and "__pycache__" not in path.parts:
             text = path.read_bytes().decode("utf-8", "replace")
             assert not any(word in text for word in strange), path
-
-
-# --- the README's own example ---
-
-
-def test_the_five_minutes_of_the_readme(tmp_path: Path) -> None:
-    """Every line of the section runs as it stands, but for the server and what asks it."""
-    section = re.search(r"^## [^\n]*five minutes.*?(?=^## )", read("README.md"), re.MULTILINE | re.DOTALL)
-    assert section
-    script = "".join(match[2] for match in _FENCE.finditer(section[0]) if match[1] == "sh")
-    kept = [line for line in script.splitlines() if not re.match(r"\. |personalizer serve|curl ", line)]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ran = subprocess.run(
-        ["bash", "-eu"],
-        input="\n".join(kept),
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path},
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert "no problems" in ran.stdout
-    assert "payroll/office-manager  HTTP 200" in ran.stdout
-    assert "DECLARED_BY_AD" in ran.stdout
-
-
-def test_how_long_it_takes() -> None:
-    """The visitors in the table are those of the rule above it, to two digits."""
-    rows = table_rows(read("docs/experiments.md"), "| rate today |")
-    assert len(rows) >= 5
-    for cells in rows:
-        rate, improvement, share, visitors = (float(re.sub(r"[ %,]", "", cell)) for cell in cells)
-        base, part = rate / 100, share / 100
-        middle, difference = base * (1 + improvement / 200), base * improvement / 100
-        needed = 8 * middle * (1 - middle) / (difference**2 * part * (1 - part))
-        assert float(f"{needed:.2g}") == visitors

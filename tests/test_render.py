@@ -11,11 +11,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from conftest import SMALL, Files
+from conftest import SMALL, Files, write_workspace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personalizer.content.compile import Content, load_content
+from personalizer.content.compile import Content, check_workspace, load_content
 from personalizer.content.copy import Marks, Token
 from personalizer.content.pages import FormState
 from personalizer.content.render import TOKEN_LIMIT, Rendering
@@ -352,3 +352,13 @@ def test_a_form_leads_to_a_thank_you_page(workspace: Write) -> None:
     form = '  form: {fields: [{name: email}], thanks_headline: "Thanks <you>", thanks_text: Soon}\n'
     content = page_of(workspace, "  headline: x\n" + form)
     assert headline(content, "home/thanks") == "Thanks &lt;you&gt;"
+
+
+def test_a_token_in_a_form_is_refused(tmp_path: Path) -> None:
+    """Forms are shown as they are written; a token there would be printed literally."""
+    form = "{button: 'Call {{ company.name | us }}', fields: [{name: email}]}"
+    page = f"path: /p\ncopy:\n  headline: Hello\n  form: {form}\n"
+    root = write_workspace(tmp_path, {**SMALL, "variants/pages/p/page.yaml": page})
+    (problem,) = check_workspace(root).problems
+    assert (problem.file.name, problem.line, problem.key) == ("page.yaml", 4, "copy.form")
+    assert "not filled inside a form" in problem.message

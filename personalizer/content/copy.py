@@ -169,6 +169,8 @@ class CopyReader:
     def _form(self, slot: models.Slot, value: Any, path: KeyPath) -> models.Form | None:
         form = check_model(self._loaded.source, value, models.Form, path)
         if form is not None:
+            if _TOKEN.search(form.model_dump_json()):
+                self._loaded.report(path, "tokens are not filled inside a form.", "Write plain words here.")
             names = [one.name for one in form.fields]
             for place, name in enumerate(names):
                 if name in names[:place]:

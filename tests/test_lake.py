@@ -187,6 +187,16 @@ def test_a_lead_that_does_not_fit_keeps_what_was_typed(data: Path, lake: Path) -
     assert "b@example.com" in second[1]
 
 
+def test_the_log_of_the_leads_table_repeats_nothing_that_was_typed(data: Path, lake: Path) -> None:
+    """Delta keeps the smallest and largest values of each file in its log, where an erasure would not reach them."""
+    journal = Journal(data, "leads")
+    journal.append({"ts": NOON, "lead_id": "l1", "fields": '{"email":"a@example.com"}'})
+    journal.close()
+    collect_once(data, lake)
+    assert select(lake, "fields", "leads") == [('{"email":"a@example.com"}',)]
+    assert not any(b"a@example.com" in path.read_bytes() for path in (lake / "leads" / "_delta_log").iterdir())
+
+
 def test_a_lake_of_an_older_version_gets_the_new_columns(data: Path, lake: Path, journal: Journal) -> None:
     older = SCHEMAS["events"].remove(SCHEMAS["events"].get_field_index("utm_source"))
     DeltaTable.create(lake / "events", older, partition_by=["day"])

@@ -32,7 +32,7 @@ from personalizer.content.fields import (
     WebUrl,
 )
 
-BUILT_IN_GOALS = ("view", "engaged", "cta_click", "phone_click", "lead")
+BUILT_IN_GOALS = ("engaged", "cta_click", "phone_click", "lead")
 
 Condition = dict[str, Any]  # compiled and checked by decision/conditions.py, with the fact table at hand
 

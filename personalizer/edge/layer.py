@@ -27,6 +27,7 @@ Handler = Callable[[Edge, Environ], Response]
 
 log = logging.getLogger(__name__)
 
+_HEALTH = frozenset(("/healthz", "/readyz"))
 _BEACON = (Path(__file__).parent / "beacon.js").read_bytes()
 
 
@@ -50,6 +51,8 @@ class EdgeLayer:
 
     def _answer(self, environ: Environ) -> Response | None:
         """The answer to a request, None when it is Flask's to give."""
+        if environ["PATH_INFO"] in _HEALTH:  # asked by address, by load balancers
+            return None
         host = environ.get("HTTP_HOST", "")
         if host_name(host) not in self._edge.hosts:
             return _unknown_host(host)

@@ -54,6 +54,8 @@ def record_exposure(decision: Decision, visitor: Visitor, decision_id: str, now:
 def record_sign(kind: str, decision_id: str, client_ms: int | None, now: float) -> Row:
     """A sign of life from the page (`seen`, `engaged`, `click`, `scroll`); `client_ms` is the client's clock."""
     row: Row = {"kind": kind, "ts": micros(now), "decision_id": decision_id, "visitor": visitor_of(decision_id)}
+    if kind == "engaged":
+        row["goal"] = kind
     if client_ms is not None:
         row["client_ts"] = client_ms * 1000
     return row

@@ -37,6 +37,7 @@ _CONFIGURATION: dict[str, str | None] = {
     "delta.logRetentionDuration": "interval 1 hours",
     "delta.checkpointInterval": "64",
 }
+_NO_VALUES = {"delta.dataSkippingNumIndexedCols": "0"}  # the log would repeat the smallest and largest e-mail address
 
 
 class Batch(NamedTuple):
@@ -114,7 +115,7 @@ class LakeTable:
                 SCHEMAS[self._name],
                 mode="ignore",
                 partition_by=["day"],
-                configuration=_CONFIGURATION,
+                configuration=_CONFIGURATION if self._name == "events" else _CONFIGURATION | _NO_VALUES,
                 commit_properties=CommitProperties(max_commit_retries=0),  # else two collectors create it twice
             )
             table = DeltaTable(self._path)

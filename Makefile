@@ -40,12 +40,12 @@ $(BIN)/python:
 
 $(VENV)/installed: $(BIN)/python pyproject.toml
 	@echo "Installing personalizer into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/installed-test: $(BIN)/python pyproject.toml
 	@echo "Installing personalizer and its tools into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test,dev]'
 	@touch $@ $(VENV)/installed
 
 # What `pip install` of a wheel gives: the request path compiled to C. A source tree runs the same code uncompiled.
@@ -53,7 +53,7 @@ SOURCES := $(shell find personalizer templates variants -type f -not -name '*.py
 build/compiled/made: $(BIN)/python $(SOURCES)
 	@echo "Compiling the request path …"
 	@rm -rf build/compiled
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/compiled .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --target build/compiled .
 	@touch $@
 
 # Chromium and its driver, through the system's package manager where they are missing.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import gc
 import http.client
 import logging
 import os
@@ -200,6 +201,8 @@ def run_worker(settings: Settings, content: Content, reader: VisitorReader) -> N
     """One edge worker, in its own process, until SIGTERM."""
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_DFL)
+    os.environ.clear()  # every request's environ begins as a copy of it, and nothing here reads it
+    gc.freeze()  # content stays for good: no collection looks through it again, and its pages stay the parent's
     edge = open_edge(settings, content, reader)
     app = create_edge_app(edge)
     try:

@@ -128,7 +128,7 @@ def _campaign(campaign: market.Campaign) -> dict[str, Any]:
 
 
 def _variants(icps: list[market.Rule], personas: list[market.Rule]) -> dict[str, Any]:
-    """34 rows, so that about two visitors of three get one, and an arm of an experiment."""
+    """34 rows, so that three visitors of five get one, and an arm of an experiment."""
     whom: dict[str, Any] = {key: {"campaign": key} for key in (one.key for one in market.CAMPAIGNS[:8])}
     whom |= {rule.key: {"persona": rule.key} for rule in personas[::40]}
     whom |= {rule.key: {"icp": rule.key} for rule in icps[::50]}

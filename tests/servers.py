@@ -120,8 +120,8 @@ class Server:
         return found
 
     def workers(self) -> list[int]:
-        """Its edge workers, which the web server gives a name of their own."""
-        return [pid for pid in self.children() if command_of(pid).startswith("granian")]
+        """Its edge workers: forked from the supervisor, so that they have its command line, or the web server's."""
+        return [pid for pid in self.children() if " collect" not in (command_of(pid) or " collect")]
 
     def collectors(self) -> list[int]:
         """Its collector, or none while that is started again."""
@@ -208,7 +208,7 @@ def run_server(data: Path, **settings: Any) -> Iterator[Server]:
             server.stop()
         server.kill()
         for pid in running(sorted(server.seen)):
-            if re.search("granian|personalizer", command_of(pid)):  # and nobody else's by now
+            if re.search("granian|personalizer", command_of(pid)):  # else it is somebody else's by now
                 os.kill(pid, signal.SIGKILL)
         if server.process.stdout:
             server.process.stdout.close()

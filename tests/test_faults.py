@@ -40,6 +40,7 @@ FORM = "/_pz/form/payroll/form"
 SOAK = "PERSONALIZER_SOAK" in os.environ
 SERVERS, WORKERS = (100, 10) if SOAK else (10, 5)
 CLIENTS = 4
+THINKING = 0.02  # seconds between what a client does, so that the servers and the collector have a processor too
 PACE = 25  # conversions acknowledged between two kills
 
 
@@ -58,7 +59,7 @@ class Ledger:
 def visit_for_ever(server: Server, name: str, ledger: Ledger, stop: threading.Event) -> None:
     """See a page and convert, again and again; now and then send the form. A request that fails is not repeated."""
     for number in count():
-        if stop.is_set():
+        if stop.wait(THINKING):
             return
         visitor, this = Client(server, f"192.0.2.{number % 256}"), f"{name}-{number}"
         try:
@@ -69,7 +70,7 @@ def visit_for_ever(server: Server, name: str, ledger: Ledger, stop: threading.Ev
             if answer.status == 202:
                 ledger.acknowledged.add(this)
             ledger.answers.update([page.status, answer.status])
-            if number % 5 == 0:
+            if number % 20 == 0:
                 ledger.forms_sent.add(this)
                 typed = {
                     "name": this,
@@ -81,7 +82,7 @@ def visit_for_ever(server: Server, name: str, ledger: Ledger, stop: threading.Ev
                 if visitor.post_form(FORM, typed).status == 303:
                     ledger.forms_acknowledged.add(this)
         except ConnectionError:
-            stop.wait(0.01)
+            continue
 
 
 @contextmanager
@@ -120,14 +121,15 @@ def await_commit(data: Path) -> None:
 
 
 def kill_all_through(server: Server, ledger: Ledger) -> None:
-    """Kill each worker, every other time the collector, then the whole server; start that again; and so on."""
+    """Kill each worker, now and then the collector, then the whole server; start that again; and so on."""
     for turn in range(SERVERS):
         for pid in server.workers():
             await_answers(ledger)
             os.kill(pid, signal.SIGKILL)
         await_commit(server.data)
-        if turn % 2:
-            os.kill(*until(server.collectors), signal.SIGKILL)
+        if turn % 4 == 1:
+            (collector,) = until(server.collectors)
+            os.kill(collector, signal.SIGKILL)
             await_commit(server.data)
         pids = server.kill()
         until(partial(all_ended, pids), 5)

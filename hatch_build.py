@@ -20,6 +20,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 COMPILED = (  # not device.py: it extends a class of another library, which compiled code may not
+    "personalizer/cache.py",
     "personalizer/model.py",
     "personalizer/decision/*.py",
     "personalizer/visitor/address.py",

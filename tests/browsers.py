@@ -78,7 +78,7 @@ class Browser:
     ) -> Reading:
         reading = self.reader.read(self.environ(query, referer), site, now)
         if reading.memory:
-            reading.memory.add_view(page, None, None, {})
+            reading.memory.add_view(page, None, None)
             self.cookie = write_cookie(reading.memory, self.reader.keys)
         return reading
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from personalizer.decision.ads import AdIndex
 from personalizer.decision.conditions import All, build_condition
 from personalizer.decision.index import RuleIndex
 from personalizer.decision.registry import Experiment, Goal, Page, Registry, Row
@@ -50,7 +51,7 @@ def _row(key: str, holdout: float, experiment: str | None = None) -> Row:
 def _page(key: str, rows: Sequence[Row], goals: tuple[str, ...]) -> Page:
     empty = RuleIndex([])
     table = {row.key: row for row in rows}
-    return Page(key, f"/{key}", None, "en", table, empty, frozenset(table), goals, frozenset(), empty, empty, empty)
+    return Page(key, f"/{key}", None, "en", table, empty, frozenset(table), goals, empty, {}, empty, empty)
 
 
 def _registry(**changes: Any) -> Registry:
@@ -65,10 +66,7 @@ def _registry(**changes: Any) -> Registry:
         icps={},
         personas={},
         personas_of={},
-        campaigns={},
-        utm_shapes=(),
-        utm_index={},
-        refs={},
+        ads=AdIndex({}, {}, {}),
         accounts={},
         pages={
             "payroll": _page("payroll", [_row("cfo", 0.2, "split"), _row("hr", 0.2)], ("demo", "order")),

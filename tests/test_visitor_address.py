@@ -46,7 +46,8 @@ def test_the_cut_never_makes_another_address() -> None:
 def test_the_servers_own_scheme_counts_without_a_proxys() -> None:
     environ = {"REMOTE_ADDR": "192.0.2.1", "wsgi.url_scheme": "https", "HTTP_X_FORWARDED_PROTO": "http"}
     assert ClientRule([PROXY]).read(environ).https is True
-    assert ClientRule([]).read({}) == (None, "", False)
+    nobody = ClientRule([]).read({})
+    assert (nobody.ip, nobody.address, nobody.https) == (None, "", False)
 
 
 @given(st.text(), st.text(), st.text())

@@ -175,7 +175,8 @@ def test_a_cookie_never_exceeds_its_limit(utm: list[str], click_id: str, keys: l
     memory.persona = memory.icp = "p" * 64
     before = asdict(memory)
     for key in keys:
-        memory.add_view(key, None, None, {f"{key}:1": key})
+        memory.add_view(key, None, None)
+        memory.add_arm(f"{key}:1", key)
         memory.add_goal(key)
     written = asdict(memory)
     value = write_cookie(memory, KEYS)
@@ -195,13 +196,17 @@ def test_utm_values_are_shortened_between_characters() -> None:
 def test_remembering() -> None:
     memory = Memory(ID, NOW, NOW, 1, "visit-08", ID)
     arms = memory.arms
-    memory.add_view("payroll", "cfo", "saas", {"a:1": "x"})
-    memory.add_view("pricing", None, None, {"b:1": "y"})
-    memory.add_view("payroll", "hr", None, {"a:1": "z"})
+    for page, persona, icp, seed, arm in (
+        ("payroll", "cfo", "saas", "a:1", "x"),
+        ("pricing", None, None, "b:1", "y"),
+        ("payroll", "hr", None, "a:1", "z"),
+    ):
+        memory.add_view(page, persona, icp)
+        memory.add_arm(seed, arm)
     assert (memory.pages, memory.persona, memory.icp) == (("pricing", "payroll"), "hr", "saas")
     assert memory.arms == {"a:1": "z", "b:1": "y"} and arms == {}
     for number in range(100):
-        memory.add_view(f"page-{number}", None, None, {})
+        memory.add_view(f"page-{number}", None, None)
         memory.add_goal(f"goal-{number}")
         memory.add_goal("again")
     assert memory.pages == tuple(f"page-{number}" for number in range(100 - MAX_PAGES, 100))

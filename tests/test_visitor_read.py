@@ -23,7 +23,7 @@ from browsers import (
 
 from personalizer.config import load_settings
 from personalizer.errors import DataError
-from personalizer.model import Mode, Source
+from personalizer.model import Mode, Range, Source
 from personalizer.visitor.cookie import MAX_AGE, write_cookie
 from personalizer.visitor.facts import FACT_TYPES, FACTS
 from personalizer.visitor.read import VisitorReader, open_visitor_reader
@@ -67,8 +67,8 @@ def test_a_new_visitor(reader: VisitorReader) -> None:
         "company.industry": "software",
         "company.sic": "7372",
         "company.naics": "513210",
-        "company.employees": 240,
-        "company.revenue": 31_000_000,
+        "company.employees": Range(240, 240),
+        "company.revenue": Range(31_000_000, 31_000_000),
         "company.country": "DE",
         "company.technologies": ("salesforce", "personio"),
         "device.type": "desktop",
@@ -102,7 +102,8 @@ def test_a_returning_visitor(reader: VisitorReader) -> None:
     browser = Browser(reader)
     first = browser.view(query=LINK, page="payroll").memory
     assert first
-    first.add_view("payroll", "cfo", "saas", {"payroll-cfo:1": "roi"})
+    first.add_view("payroll", "cfo", "saas")
+    first.add_arm("payroll-cfo:1", "roi")
     first.add_goal("demo_request")
     browser.cookie = write_cookie(first, reader.keys)
     reading = browser.view(NOW + 5 * DAY + 60, page="pricing")
@@ -124,7 +125,7 @@ def test_a_returning_visitor(reader: VisitorReader) -> None:
 
 def test_every_fact_is_of_the_table_and_has_a_source(reader: VisitorReader) -> None:
     browser = Browser(reader)
-    types = {"text": str, "number": int, "range": int, "flag": bool, "list": tuple}
+    types = {"text": str, "number": int, "range": Range, "flag": bool, "list": tuple}
     for query in (LINK + "&gclid=x", "", "pz=a.b.c"):
         visitor = browser.view(query=query).visitor
         assert set(visitor.facts) <= set(FACTS) and set(visitor.facts) <= set(visitor.sources)

@@ -92,7 +92,7 @@ def _say_summary(content: Content) -> None:
         (sum(len(page.variants) for page in registry.pages.values()), "variant"),
         (len(registry.icps), "ICP"),
         (len(registry.personas), "persona"),
-        (len(registry.campaigns), "campaign"),
+        (len(registry.ads.campaigns), "campaign"),
         (len(registry.experiments), "experiment"),
     )
     said = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)

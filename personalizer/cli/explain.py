@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -49,7 +49,7 @@ class Explanation:
     anonymous: bool
 
 
-def explain_request(registry: Registry, reader: VisitorReader, environ: Mapping[str, Any], now: float) -> Explanation:
+def explain_request(registry: Registry, reader: VisitorReader, environ: dict[str, Any], now: float) -> Explanation:
     """What the edge would decide for this request, and why."""
     page = registry.paths.get(environ["PATH_INFO"])
     if page is None:

@@ -8,40 +8,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from personalizer.content import models
 from personalizer.content.load import Documents, Loaded
+from personalizer.decision.ads import AdIndex, Campaign, UtmIndex
 from personalizer.decision.parse import FactSchema, compile_condition
-from personalizer.decision.registry import AdFacts, Campaign
-from personalizer.model import FactType, Range, Value
+from personalizer.model import Facts, FactType, Range, Value
 from personalizer.visitor.cleaning import clean_text
 
 _DECLARABLE = ("company.", "person.")
 
 
-@dataclass(slots=True)
-class Ads:
-    """See the fields of the same names in `Registry`."""
-
-    campaigns: dict[str, Campaign] = field(default_factory=dict)
-    refs: dict[str, AdFacts] = field(default_factory=dict)
-    utm_index: dict[tuple[str, ...], dict[tuple[str, ...], str]] = field(default_factory=dict)
-
-    @property
-    def utm_shapes(self) -> tuple[tuple[str, ...], ...]:
-        return tuple(sorted(self.utm_index, key=lambda shape: (-len(shape), shape)))
-
-
-def compile_ads(documents: Documents, schema: FactSchema) -> Ads:
+def compile_ads(documents: Documents, schema: FactSchema) -> AdIndex:
     """Every campaign, ad set and ad, ready to be recognized; mistakes are reported in the documents."""
-    ads = Ads()
+    campaigns: dict[str, Campaign] = {}
+    refs: dict[str, Facts] = {}
+    utm: UtmIndex = {}
     for key, loaded in documents.campaigns.items():
         audience = _audience_facts(documents, loaded)
-        base: dict[str, Value] = {"ad.platform": loaded.doc.platform, "ad.campaign": key, **audience}
-        by_content: dict[str, AdFacts] = {}
-        by_id: dict[str, AdFacts] = {}
+        base: Facts = {"ad.platform": loaded.doc.platform, "ad.campaign": key, **audience}
+        by_content: dict[str, Facts] = {}
+        by_id: dict[str, Facts] = {}
         sets = []
         for place, ad_set in enumerate(loaded.doc.ad_sets):
             declared = _declared_facts(loaded, ad_set.declares, ("ad_sets", place, "declares"), schema)
@@ -49,20 +37,19 @@ def compile_ads(documents: Documents, schema: FactSchema) -> Ads:
                 declared["ad.persona"] = ad_set.persona
             sets.append({**base, **declared})
             for ad in ad_set.ads:
-                facts: dict[str, Value] = {**base, **declared, "ad.ad_set": ad_set.key, "ad.ad": ad.key}
+                told: Facts = {**base, **declared, "ad.ad_set": ad_set.key, "ad.ad": ad.key}
                 if ad.headlines:
-                    facts["ad.headline"] = ad.headlines[0]
-                told = AdFacts(facts)
-                ads.refs[f"{key}.{ad_set.key}.{ad.key}"] = told
+                    told["ad.headline"] = ad.headlines[0]
+                refs[f"{key}.{ad_set.key}.{ad.key}"] = told
                 by_content.setdefault(_folded(ad.content or ad.key), told)
                 if ad.id:
                     by_id.setdefault(_folded(ad.id), told)
-        ads.campaigns[key] = Campaign(key, loaded.doc.page, by_content, by_id, AdFacts(_agreed(sets)))
-        _index_utm(ads, key, loaded)
-    return ads
+        campaigns[key] = Campaign(key, loaded.doc.page, by_content, by_id, _agreed(sets))
+        _index_utm(utm, key, loaded)
+    return AdIndex(campaigns, refs, utm)
 
 
-def _audience_facts(documents: Documents, loaded: Loaded[models.Campaign]) -> dict[str, Value]:
+def _audience_facts(documents: Documents, loaded: Loaded[models.Campaign]) -> Facts:
     key = loaded.doc.audience
     audience = documents.workspace.doc.audiences.get(key) if key else None
     if key is None or audience is None:
@@ -72,8 +59,8 @@ def _audience_facts(documents: Documents, loaded: Loaded[models.Campaign]) -> di
 
 def _declared_facts(
     loaded: Loaded[models.Campaign], declares: Mapping[str, Any], path: tuple[str | int, ...], schema: FactSchema
-) -> dict[str, Value]:
-    facts: dict[str, Value] = {}
+) -> Facts:
+    facts: Facts = {}
     for name, claim in declares.items():
         place = (*path, name)
         if name in schema.types and not name.startswith(_DECLARABLE):
@@ -111,10 +98,12 @@ def _claimed_value(claim: Any, kind: FactType) -> Value | None:
         return Range(-math.inf, operand)
     if op != "eq":
         return None
+    if kind is FactType.RANGE:
+        return Range(operand, operand)
     return clean_text(operand) if isinstance(operand, str) else operand
 
 
-def _agreed(sets: list[dict[str, Value]]) -> dict[str, Value]:
+def _agreed(sets: list[dict[str, Value]]) -> Facts:
     first, *others = sets
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
@@ -124,13 +113,15 @@ def _folded(text: str) -> str:
     return clean_text(text).casefold()
 
 
-def _index_utm(ads: Ads, key: str, loaded: Loaded[models.Campaign]) -> None:
+def _index_utm(
+    utm: dict[tuple[str, ...], dict[tuple[str, ...], str]], key: str, loaded: Loaded[models.Campaign]
+) -> None:
     values = {f"utm.{name}": value for name, value in loaded.doc.utm.model_dump().items() if value is not None}
     if not values:
         return
     shape = tuple(sorted(values))
     folded = tuple(_folded(values[fact]) for fact in shape)
-    table = ads.utm_index.setdefault(shape, {})
+    table = utm.setdefault(shape, {})
     if folded in table:
         loaded.report(("utm",), f"campaign {table[folded]} has the same values.", "Tell them apart in one value.")
     table.setdefault(folded, key)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from personalizer.cache import Cache
 from personalizer.content import models
 from personalizer.content.ads import compile_ads
 from personalizer.content.counters import Counter, Deal
@@ -24,11 +25,11 @@ from personalizer.content.pages import Renderings, render_workspace
 from personalizer.content.yaml import KeyPath
 from personalizer.decision.assign import compile_ranges
 from personalizer.decision.conditions import All, Compare, Condition, Node, build_condition
-from personalizer.decision.index import RuleIndex
+from personalizer.decision.index import REMEMBERED, Answers, RuleIndex
 from personalizer.decision.parse import FactSchema, compile_condition
-from personalizer.decision.registry import Account, Experiment, Goal, Icp, Page, Persona, Registry, Row, Target
+from personalizer.decision.registry import Experiment, Goal, Icp, Page, Persona, Registry, Row, Target
 from personalizer.errors import ContentError, Problem
-from personalizer.model import FactType, Mode, SiteRules, Value
+from personalizer.model import Facts, FactType, Mode, SiteRules, Value
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import FACT_TYPES, FACTS
 
@@ -96,12 +97,13 @@ class _Compiler:
         self._documents = documents
         self._workspace = documents.workspace
         self._site = documents.workspace.doc.site
+        self._answers: Answers = Cache(REMEMBERED)  # of this registry's indexes
+        self._presumed: dict[tuple[str, ...], RuleIndex] = {}  # most personas share their ICPs with others
 
     def compile(self) -> Registry:
         documents, workspace = self._documents, self._workspace.doc
         icps = self._icps()
         personas = self._personas(icps)
-        ads = compile_ads(documents, SCHEMA)
         experiments = self._experiments()
         return Registry(
             revision=_content_hash(documents.files),
@@ -110,13 +112,10 @@ class _Compiler:
             currency=self._site.currency,
             icps=icps,
             personas=personas,
-            personas_of=_personas_by_icp(icps, personas),
-            campaigns=ads.campaigns,
-            utm_shapes=ads.utm_shapes,
-            utm_index=ads.utm_index,
-            refs=ads.refs,
+            personas_of=self._personas_by_icp(icps, personas),
+            ads=compile_ads(documents, SCHEMA),
             accounts=self._accounts(),
-            pages={key: self._page(page, icps, experiments) for key, page in documents.pages.items()},
+            pages={key: self._page(page, icps, personas, experiments) for key, page in documents.pages.items()},
             paths={page.doc.path: key for key, page in documents.pages.items()},
             experiments=experiments,
             goals={**{key: _goal(key, models.Goal(), self._site) for key in models.BUILT_IN_GOALS}}
@@ -219,7 +218,7 @@ class _Compiler:
             for match, doc in [compiled[key]]
         }
 
-    def _accounts(self) -> dict[str, Account]:
+    def _accounts(self) -> dict[str, Facts]:
         gathered: dict[str, list[tuple[str, models.Account]]] = {}
         for key, lines in self._documents.accounts.items():
             for line in lines:
@@ -256,7 +255,13 @@ class _Compiler:
             )
         return result
 
-    def _page(self, page: Loaded[models.Page], icps: Mapping[str, Icp], experiments: Mapping[str, Experiment]) -> Page:
+    def _page(
+        self,
+        page: Loaded[models.Page],
+        icps: Mapping[str, Icp],
+        personas: Mapping[str, Persona],
+        experiments: Mapping[str, Experiment],
+    ) -> Page:
         share = self._workspace.doc.holdout if page.doc.holdout is None else page.doc.holdout
         # Of several experiments on a row at most one runs; it goes before those that were stopped.
         last_running = sorted(experiments.values(), key=lambda one: one.running)
@@ -272,7 +277,7 @@ class _Compiler:
         ranked.sort(key=lambda pair: pair[0])
         rows = {row.key: row for _, row in ranked}
         considered = [icp for icp in icps.values() if page.doc.considers(icp.product)]
-        ideal = _rules(icp for icp in considered if icp.kind == "ideal")
+        ideal = {icp.key: icp.match for icp in considered if icp.kind == "ideal"}
         goals = page.doc.goals
         return Page(
             key=page.key,
@@ -280,14 +285,32 @@ class _Compiler:
             product=page.doc.product,
             language=page.doc.language or self._site.language,
             rows=rows,
-            row_index=RuleIndex([(row.key, row.match) for row in rows.values()]),
+            row_index=self._index({row.key: row.match for row in rows.values()}),
             variants=frozenset(variants),
             goals=(goals.primary, *goals.secondary) if goals else (),
-            ideal=frozenset(key for key, _ in ideal),
-            icps=RuleIndex(ideal),
-            negative=RuleIndex(_rules(icp for icp in considered if icp.kind == "negative")),
-            excluded=RuleIndex(_rules(icp for icp in considered if icp.kind == "excluded")),
+            icps=self._index(ideal),
+            presumed={key: self._presume(persona, ideal) for key, persona in personas.items()},
+            negative=self._index({icp.key: icp.match for icp in considered if icp.kind == "negative"}),
+            excluded=self._index({icp.key: icp.match for icp in considered if icp.kind == "excluded"}),
         )
+
+    def _index(self, rules: Mapping[str, Condition]) -> RuleIndex:
+        return RuleIndex(tuple(rules.items()), self._answers)
+
+    def _presume(self, persona: Persona, ideal: Mapping[str, Condition]) -> RuleIndex:
+        keys = tuple(key for key in persona.icps if key in ideal)
+        if keys not in self._presumed:
+            rules = [(key, ideal[key]) for key in keys]
+            self._presumed[keys] = RuleIndex(rules, self._answers, or_unknown=True)
+        return self._presumed[keys]
+
+    def _personas_by_icp(self, icps: Mapping[str, Icp], personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
+        told: dict[str, dict[str, Condition]] = {key: {} for key in icps}
+        for persona in personas.values():
+            for icp in persona.icps if persona.match is not None else ():
+                if icp in told and persona.match is not None:
+                    told[icp][persona.key] = persona.match
+        return {key: self._index(rules) for key, rules in told.items()}
 
     def _row(self, name: str, variant: Loaded[models.Variant], share: float, experiment: str | None) -> Row | None:
         whom = variant.doc.for_
@@ -347,17 +370,6 @@ def _precedence(priority: int | None, match: Condition | None, key: str) -> tupl
     return priority is None, priority or 0, -conditions, key
 
 
-def _rules(icps: Iterable[Icp]) -> list[tuple[str, Condition]]:
-    return [(icp.key, icp.match) for icp in icps]
-
-
-def _personas_by_icp(icps: Mapping[str, Icp], personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
-    return {
-        key: RuleIndex([(one.key, one.match) for one in personas.values() if one.match is not None and key in one.icps])
-        for key in icps
-    }
-
-
 def _target(serve: models.Serve | None) -> Target:
     if serve is not None:
         if serve.page is not None:
@@ -369,11 +381,11 @@ def _target(serve: models.Serve | None) -> Target:
     return Target("unavailable")
 
 
-def _account(entries: list[tuple[str, models.Account]]) -> Account:
+def _account(entries: list[tuple[str, models.Account]]) -> Facts:
     first = entries[0][1]
     told = {"company.name": first.name, "company.tier": first.tier, "company.relation": first.relation}
-    facts: dict[str, Value] = {name: clean_text(value) for name, value in told.items() if value}
-    return Account({"company.lists": tuple(key for key, _ in entries), **facts})
+    known: Facts = {name: clean_text(value) for name, value in told.items() if value}
+    return {"company.lists": tuple(key for key, _ in entries), **known}
 
 
 def _goal(key: str, goal: models.Goal, site: models.Site) -> Goal:

@@ -11,11 +11,11 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from html import escape
 from html.parser import HTMLParser
 from urllib.parse import quote
 
+from personalizer.cache import Cache
 from personalizer.content.copy import Marks, Token
 from personalizer.model import Facts
 
@@ -34,19 +34,24 @@ class MisplacedTokens(Exception):
         self.faults = faults
 
 
-@lru_cache(maxsize=8192)
-def escape_text(value: object, limit: int | None = TOKEN_LIMIT) -> bytes:
+def escape_text(text: str, limit: int | None = TOKEN_LIMIT) -> bytes:
     """A fact for HTML text or a quoted attribute."""
-    return escape(str(value)[:limit], quote=True).encode("utf-8", "replace")
+    return escape(text[:limit], quote=True).encode("utf-8", "replace")
 
 
-@lru_cache(maxsize=8192)
-def escape_url(value: object, limit: int | None = TOKEN_LIMIT) -> bytes:
+def escape_url(text: str, limit: int | None = TOKEN_LIMIT) -> bytes:
     """A fact for the path or query of an address inside an attribute."""
-    return quote(str(value)[:limit].encode("utf-8", "replace"), safe="").encode()
+    return quote(text[:limit].encode("utf-8", "replace"), safe="").encode()
 
 
 Escape = Callable[..., bytes]
+
+_escaped: Cache[tuple[str, bool], bytes] = Cache(16_384)  # for HTML and for an address
+
+
+def _escape(text: str, escaper: Escape) -> bytes:
+    key = (text, escaper is escape_url)
+    return _escaped.get(key) or _escaped.put(key, escaper(text))
 
 
 class Rendering:
@@ -85,7 +90,11 @@ class Rendering:
         pieces = self._pieces.copy()
         for place, fact, fallback, escaper, names in self._facts:
             value = facts.get(fact)
-            pieces[place] = fallback if value is None else escaper(names.get(str(value), value) if names else value)
+            if value is None:
+                pieces[place] = fallback
+            else:
+                text = str(value)
+                pieces[place] = _escape(names.get(text, text) if names else text, escaper)
         for places, text in ((self._decision, decision), (self._row, row), (self._arm, arm)):
             encoded = text.encode()
             for place in places:

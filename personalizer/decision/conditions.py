@@ -289,7 +289,9 @@ def say(value: Value) -> str:
 
 
 def say_range(value: Range) -> str:
-    """A range as people write it: 51–1,000 · 51 or more · up to 10."""
+    """A range as people write it: 51–1,000 · 51 or more · up to 10 · 240."""
+    if value.low == value.high:
+        return say(value.low)
     if value.high == float("inf"):
         return f"{say(value.low)} or more"
     if value.low == float("-inf"):

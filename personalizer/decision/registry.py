@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from personalizer.decision.ads import AdIndex
 from personalizer.decision.conditions import Condition
 from personalizer.decision.index import RuleIndex
-from personalizer.model import SiteRules, Value
+from personalizer.model import Facts, SiteRules, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +51,6 @@ class Persona:
     icps: tuple[str, ...]
     match: Condition | None
     order: int
-
-
-@dataclass(frozen=True, slots=True)
-class AdFacts:
-    """What recognizing an ad or a campaign tells: `ad.*`, `audience.*` and what its targeting declares."""
-
-    facts: Mapping[str, Value]
-
-
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """One campaign and what its ads tell.
-
-    `ads` by the folded `utm_content`, `ad_ids` by the folded `utm_id`; `common` is what all ad sets agree on.
-    """
-
-    key: str
-    page: str
-    ads: Mapping[str, AdFacts]
-    ad_ids: Mapping[str, AdFacts]
-    common: AdFacts
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What the account lists say of one company: every list that names it; name, tier and relation from the first."""
-
-    facts: Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +117,8 @@ class Page:
     row_index: RuleIndex
     variants: frozenset[str]
     goals: tuple[str, ...]  # the primary goal first
-    ideal: frozenset[str]  # ideal ICPs that it considers: those of its product and those without one
-    icps: RuleIndex  # the same, in order
+    icps: RuleIndex  # ideal ICPs that it considers, in order: those of its product and those without one
+    presumed: Mapping[str, RuleIndex]  # by persona: those of them that the persona belongs to, until one is ruled out
     negative: RuleIndex
     excluded: RuleIndex
 
@@ -172,11 +145,8 @@ class Registry:
     icps: Mapping[str, Icp]
     personas: Mapping[str, Persona]
     personas_of: Mapping[str, RuleIndex]  # an ICP's personas that have a match, in order
-    campaigns: Mapping[str, Campaign]
-    utm_shapes: tuple[tuple[str, ...], ...]  # which UTM facts campaigns declare, most facts first
-    utm_index: Mapping[tuple[str, ...], Mapping[tuple[str, ...], str]]  # shape → folded values → campaign
-    refs: Mapping[str, AdFacts]  # "campaign.ad_set.ad" as in `pz=`
-    accounts: Mapping[str, Account]  # by domain
+    ads: AdIndex
+    accounts: Mapping[str, Facts]  # by domain: every list that names it; name, tier, relation from the first
     pages: Mapping[str, Page]
     paths: Mapping[str, str]  # URL path → page
     experiments: Mapping[str, Experiment]

@@ -13,7 +13,7 @@ from personalizer.decision.assign import hash_unit
 from personalizer.decision.conditions import Condition, build_condition
 from personalizer.decision.decide import PROOF, PROOF_OR_LOOKUP, evidence_of, find_arm
 from personalizer.decision.index import RuleIndex
-from personalizer.decision.recognize import Added, recognize
+from personalizer.decision.recognize import Known, recognize
 from personalizer.decision.registry import Experiment, Page, Registry
 from personalizer.model import Decision, Facts, Source, Value, Visitor
 
@@ -67,8 +67,7 @@ def trace_decision(registry: Registry, visitor: Visitor, decision: Decision) -> 
         facts["icp"] = decision.icp
     if decision.persona:
         facts["persona"] = decision.persona
-    _, added = recognize(registry, visitor)
-    view = _View(registry, page, visitor, facts, added, decision)
+    view = _View(registry, page, visitor, facts, recognize(registry, visitor), decision)
     reasons = " ".join(decision.reasons)
     steps = (
         Step(0, "recognize", _say_ad(decision)),
@@ -81,7 +80,7 @@ def trace_decision(registry: Registry, visitor: Visitor, decision: Decision) -> 
         Step(7, "experiment", _say_experiment(registry, page, visitor, decision)),
     )
     shown = Step(8, "served", f"{decision.shown} (HTTP {decision.status}); {reasons}")
-    sources = {name: view.source(name) for name in decision.facts}
+    sources = {name: view.known.source(name) for name in decision.facts}
     return Trace((*steps, shown), sources, arm_chances(registry, page, decision))
 
 
@@ -91,11 +90,8 @@ class _View:
     page: Page
     visitor: Visitor
     facts: Facts
-    added: Added
+    known: Known
     decision: Decision
-
-    def source(self, name: str) -> Source:
-        return self.added.get(name) or self.visitor.sources[name]
 
     def rules(self, index: RuleIndex | None, chosen: str | None, facts: Facts) -> tuple[Rule, ...]:
         return (
@@ -107,7 +103,7 @@ class _View:
         rules = []
         for key, condition in self.page.negative.rules:
             allowed = PROOF_OR_LOOKUP if self.registry.icps[key].lookup else PROOF
-            evidence = evidence_of(self.page, self.visitor, self.facts, self.added, allowed)
+            evidence = evidence_of(self.page, self.known, allowed)
             # What is no evidence is hidden only from a rule that is true of all that is known.
             shown = evidence if condition.test(self.facts) is True else self.facts
             rules.append(self._rule(key, condition, key == self.decision.icp, shown))
@@ -124,7 +120,7 @@ class _View:
                 build_condition(leaf).test(facts),
                 leaf.fact,
                 facts.get(leaf.fact),
-                self.source(leaf.fact) if leaf.fact in self.decision.facts else None,
+                self.known.source(leaf.fact) if leaf.fact in self.decision.facts else None,
             )
             for leaf in condition.leaves
         )

@@ -70,8 +70,10 @@ def _headers(edge: Edge, reading: Reading, decision: Decision, token: str) -> He
     headers: Headers = [HTML, NO_STORE, *SECURITY, ("X-Decision-Id", token)]
     if reading.https:
         headers.append(STRICT_TRANSPORT)
-    if reading.memory is not None and not decision.facts.get("device.bot"):
-        arms = {f"{decision.experiment}:{decision.phase}": decision.arm} if decision.experiment and decision.arm else {}
-        reading.memory.add_view(decision.page, decision.persona, decision.icp, arms)
-        headers.append(cookie_header(reading.memory, edge.keys, https=reading.https))
+    memory = reading.memory
+    if memory is not None and not decision.facts.get("device.bot"):
+        memory.add_view(decision.page, decision.persona, decision.icp)
+        if decision.experiment is not None and decision.arm is not None:
+            memory.add_arm(f"{decision.experiment}:{decision.phase}", decision.arm)
+        headers.append(cookie_header(memory, edge.keys, https=reading.https))
     return headers

@@ -7,7 +7,6 @@ header unescaped, or decide anything.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -35,13 +34,15 @@ GIF = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Response:
     """One answer."""
 
-    status: int
-    body: bytes = b""
-    headers: Headers = field(default_factory=list)
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes = b"", headers: Headers | None = None) -> None:
+        self.status = status
+        self.body = body
+        self.headers: Headers = headers or []
 
     def send(self, start_response: StartResponse, *, head: bool = False) -> list[bytes]:
         """Send it as WSGI; `head` leaves the body out and keeps its length."""

@@ -6,7 +6,6 @@ What enters: settings and content, after the fork. What leaves: an `Edge`. Must 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from personalizer.visitor.cookie import COOKIE_NAME, Memory, write_cookie
 from personalizer.visitor.keys import Keys
 from personalizer.visitor.read import VisitorReader
 
-Environ = Mapping[str, Any]
+Environ = dict[str, Any]
 
 _YEAR = 365 * 86_400
 

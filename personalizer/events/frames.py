@@ -18,14 +18,13 @@ from zlib import crc32
 
 import orjson
 
-from personalizer.events.columns import COLUMNS, ColumnType
+from personalizer.events.columns import COLUMNS
 from personalizer.model import Range
 
 MAX_PAYLOAD = 1 << 20  # bytes; a damaged length must not make the reader ask for gigabytes
 
 _U32 = struct.Struct("<I")
 _HEADER = struct.Struct("<II")
-_RANGES = tuple(column.fact for column in COLUMNS if column.type is ColumnType.RANGE)
 _COLUMN_OF = {column.fact: column.name for column in COLUMNS if column.fact}
 
 
@@ -49,11 +48,6 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
     """A row as a JSON object; tuples become lists. Raises TypeError for what JSON cannot say or an empty row."""
     if not row:
         raise TypeError("the row is empty")
-    facts = row.get("facts")
-    if facts:
-        exact = {name: Range(facts[name], facts[name]) for name in _RANGES if type(facts.get(name)) in (int, float)}
-        if exact:
-            row = {**row, "facts": {**facts, **exact}}
     return orjson.dumps(row, default=_plain)
 
 
@@ -70,9 +64,9 @@ def encode_frame(ordinal: int, identity: str, row: bytes) -> bytes:
     payload = f'{{"ordinal":{ordinal},{identity}'.encode() + row[1:]
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"the row takes {len(payload)} bytes, more than {MAX_PAYLOAD}")
-    length = _U32.pack(len(payload))
     # The checksum covers the length too: a run of zeros, as a power cut leaves it, is then no valid frame.
-    return _U32.pack(crc32(payload, crc32(length))) + length + payload
+    checked = _U32.pack(len(payload)) + payload
+    return _U32.pack(crc32(checked)) + checked
 
 
 def read_records(path: Path, after_ordinal: int = 0, offset: int = 0) -> Iterator[Record]:

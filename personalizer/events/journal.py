@@ -155,7 +155,7 @@ class Journal:
     def append(self, row: Mapping[str, Any], *, durable: bool = False) -> str:
         """Write a row and return its event id.
 
-        `row` is column → value: times in µs since 1970, Range or a number for a RANGE; nulls may be left out, and
+        `row` is column → value: times in µs since 1970, Range for a RANGE; nulls may be left out, and
         `writer`, `generation`, `ordinal` and `event_id` must be: the journal adds them.
         `durable` waits until the disk has it. Raises JournalRefused when it could not be written; nothing of it is
         kept then, and the next append may succeed.

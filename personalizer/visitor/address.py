@@ -6,20 +6,41 @@ Must not: believe a header of anybody else; nobody is trusted unless the operato
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any, NamedTuple
+from typing import Any
 
+from personalizer.cache import Cache
+from personalizer.model import Facts, SiteRules
+
+CACHED_CLIENTS = 65_536
 MAX_FORWARDED = 1000  # characters of X-Forwarded-For that are read, from the right
 
 
-class Client(NamedTuple):
-    """Who is at the other end. `ip` is None when the server gives no address (a Unix socket)."""
+class Client:
+    """Who is at the other end. `ip` is None when the server gives no address (a Unix socket).
 
-    ip: IPv4Address | IPv6Address | None
-    address: str
-    https: bool
+    What look-ups tell of the address stays with it: `facts` (`geo.*`, `network.*`) and `company`, None until somebody
+    looked.
+    """
+
+    __slots__ = ("_internal", "_site", "address", "company", "facts", "https", "ip")
+
+    def __init__(self, ip: IPv4Address | IPv6Address | None, https: bool) -> None:
+        self.ip = ip
+        self.address = "" if ip is None else str(ip)
+        self.https = https
+        self.facts: Facts | None = None
+        self.company: Facts | None = None
+        self._site: SiteRules | None = None
+        self._internal = False
+
+    def is_internal(self, site: SiteRules) -> bool:
+        """Whether the address is in one of the site's own networks."""
+        if self._site is not site:  # else it is as it was
+            self._internal = self.ip is not None and any(self.ip in network for network in site.internal)
+            self._site = site
+        return self._internal
 
 
 class ClientRule:
@@ -27,27 +48,30 @@ class ClientRule:
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._trusted = tuple(trusted)
-        self._cached = lru_cache(maxsize=32_768)(self._read)
+        self._clients: Cache[tuple[str, str, str, bool], Client] = Cache(CACHED_CLIENTS)
 
-    def read(self, environ: Mapping[str, Any]) -> Client:
+    def read(self, environ: dict[str, Any]) -> Client:
         """The peer; behind a trusted proxy, the rightmost address of X-Forwarded-For that is not a trusted one.
 
         An entry that is no address ends the walk: the last good one before it is the client.
         """
+        peer: str = environ.get("REMOTE_ADDR", "")
         forwarded: str = environ.get("HTTP_X_FORWARDED_FOR", "") if self._trusted else ""
         if len(forwarded) > MAX_FORWARDED:
             forwarded = forwarded[-MAX_FORWARDED:].partition(",")[2]
-        scheme: str = environ.get("HTTP_X_FORWARDED_PROTO", "")[-MAX_FORWARDED:] if self._trusted else ""
-        return self._cached(
-            environ.get("REMOTE_ADDR", ""), forwarded, scheme, environ.get("wsgi.url_scheme") == "https"
-        )
+        scheme: str = environ.get("HTTP_X_FORWARDED_PROTO", "") if self._trusted else ""
+        if len(scheme) > MAX_FORWARDED:
+            scheme = scheme[-MAX_FORWARDED:]
+        https = environ.get("wsgi.url_scheme") == "https"
+        key = (peer, forwarded, scheme, https)
+        return self._clients.get(key) or self._clients.put(key, self._read(peer, forwarded, scheme, https))
 
     def _read(self, peer: str, forwarded: str, scheme: str, https: bool) -> Client:
         ip = parse_address(peer)
         if ip is None:
-            return Client(None, "", https)
+            return Client(None, https)
         if not self._trusts(ip):
-            return Client(ip, str(ip), https)
+            return Client(ip, https)
         for entry in reversed(forwarded.split(",")):
             previous = parse_address(entry)
             if previous is None:
@@ -57,7 +81,7 @@ class ClientRule:
                 break
         # Of several schemes the last one counts, for it is the one that our own proxy wrote.
         told = scheme.rpartition(",")[2].strip().lower()
-        return Client(ip, str(ip), told == "https" if told else https)
+        return Client(ip, told == "https" if told else https)
 
     def _trusts(self, ip: IPv4Address | IPv6Address) -> bool:
         return any(ip in network for network in self._trusted)

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from functools import lru_cache
 
 from personalizer.config import Settings
-from personalizer.model import Range, Value
+from personalizer.model import Facts, Range
 from personalizer.visitor.cleaning import clean_text
-from personalizer.visitor.geo import CACHED_ADDRESSES
 from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
 
 MAX_TECHNOLOGIES = 50
 MAX_BAND = 60  # characters
 
 _KEYS = ("company", "domain")
-_NOTHING: Mapping[str, Value] = {}
+_NOTHING: Facts = {}
 _NOT_AT_WORK = frozenset({"residential", "hosting", "mobile"})
 _DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 _NUMBER = r"[$€£]?\s*(\d[\d,' ]*(?:\.\d+)?)\s*([kmb]?)"
@@ -34,9 +31,8 @@ class Companies:
 
     def __init__(self, file: Mmdb | None = None) -> None:
         self._file = file
-        self._cached = lru_cache(maxsize=CACHED_ADDRESSES)(self._lookup)
 
-    def lookup(self, address: str, network: Mapping[str, Value]) -> Mapping[str, Value]:
+    def lookup(self, address: str, network: Facts) -> Facts:
         """`company.*` facts of an address. `network` has its `network.*` facts.
 
         Nothing for residential, mobile, hosting and anonymous networks: there the address says who carries the traffic.
@@ -47,10 +43,7 @@ class Companies:
             or network.get("network.anonymous") is True
         ):
             return _NOTHING
-        return self._cached(address)
-
-    def _lookup(self, address: str) -> Mapping[str, Value]:
-        record = self._file.get(address) if self._file else None
+        record = self._file.get(address)
         return company_facts(record) if record else _NOTHING
 
 
@@ -64,13 +57,13 @@ def open_companies(settings: Settings) -> Companies:
     return Companies(open_mmdb("COMPANIES", settings.companies, _KEYS, "company or domain"))
 
 
-def company_facts(record: Record) -> Mapping[str, Value]:
+def company_facts(record: Record) -> Facts:
     """Facts of one record: `{"company": {…}}`, the same keys flat, or only a domain. Nothing without a valid domain."""
     fields = record.get("company", record)
     domain = parse_domain(fields.get("domain")) if isinstance(fields, dict) else None
     if domain is None:
         return _NOTHING
-    facts: dict[str, Value] = {"company.domain": domain}
+    facts: Facts = {"company.domain": domain}
     for key in ("name", "industry", "sic", "naics", "country"):
         value = fields.get(key)
         text = clean_text(str(value)) if isinstance(value, str | int) else ""
@@ -98,22 +91,23 @@ def parse_domain(value: object) -> str | None:
     return domain if _DOMAIN.fullmatch(domain) else None
 
 
-def parse_band(value: object) -> int | float | Range | None:
+def parse_band(value: object) -> Range | None:
     """A number that is known exactly or as a band: `240`, `"51-200"`, `"$1M - $10M"`, `"10,000+"`, `{low, high}`.
 
-    None when it says nothing, is negative, or its bounds are the wrong way round. An open band ends at infinity.
+    None when it says nothing, is negative, or its bounds are the wrong way round. An open band ends at infinity; an
+    exact number is a range of one.
     """
     if isinstance(value, dict):
         return _range(_amount(value.get("low", 0)), _amount(value["high"]) if "high" in value else math.inf)
     if not isinstance(value, str):
-        return _amount(value)
+        return _range(_amount(value), _amount(value))
     match = _BAND.fullmatch(value.strip()) if len(value) <= MAX_BAND else None
     if not match:
         return None
     low = _scaled(match[1], match[2])
     if match[3]:
         return _range(low, math.inf)
-    return _range(low, _scaled(match[4], match[5])) if match[4] else low
+    return _range(low, _scaled(match[4], match[5]) if match[4] else low)
 
 
 def _scaled(digits: str, unit: str) -> int | float:

@@ -7,13 +7,12 @@ one that we did not sign, or grow past 1,000 bytes.
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 
 import orjson
 
+from personalizer.cache import Cache
 from personalizer.visitor.keys import SIGNATURE_LENGTH, Keys
 from personalizer.visitor.query import UTM_NAMES, Touch
 
@@ -32,9 +31,10 @@ _MAX_PAYLOAD = MAX_COOKIE - SIGNATURE_LENGTH
 _BETWEEN, _WITHIN = "!", "*"  # separators of fields, and of items in a field
 _NO_FIRST = ("", "", "")
 _NO_TOUCH = Touch()
+_NO_ARMS: dict[str, str] = {}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Memory:
     """Everything the cookie holds, to be changed while the request is answered. Times are whole seconds since 1970.
 
@@ -49,26 +49,65 @@ class Memory:
     visits: int
     visit: str
     unit: str
-    company: str = ""
-    away: int | None = None
-    last: Touch = _NO_TOUCH
-    first: tuple[str, ...] = _NO_FIRST
-    persona: str = ""
-    icp: str = ""
-    goals: tuple[str, ...] = ()
-    pages: tuple[str, ...] = ()
-    arms: Mapping[str, str] = field(default_factory=dict)
+    company: str
+    away: int | None
+    last: Touch
+    first: tuple[str, str, str]
+    persona: str
+    icp: str
+    goals: tuple[str, ...]
+    pages: tuple[str, ...]
+    arms: dict[str, str]
 
-    def add_view(self, page: str, persona: str | None, icp: str | None, arms: Mapping[str, str]) -> None:
-        """Remember that `page` was shown. None leaves the persona or ICP as it was; `arms` are added."""
-        self.pages = (*(seen for seen in self.pages if seen != page), page)[-MAX_PAGES:]
+    def __init__(  # written out, because compiled code runs one that dataclasses write as slowly as any Python
+        self,
+        id: str,
+        first_seen: int,
+        last_seen: int,
+        visits: int,
+        visit: str,
+        unit: str,
+        company: str = "",
+        away: int | None = None,
+        last: Touch = _NO_TOUCH,
+        first: tuple[str, str, str] = _NO_FIRST,
+        persona: str = "",
+        icp: str = "",
+        goals: tuple[str, ...] = (),
+        pages: tuple[str, ...] = (),
+        arms: dict[str, str] = _NO_ARMS,
+    ) -> None:
+        self.id = id
+        self.first_seen = first_seen
+        self.last_seen = last_seen
+        self.visits = visits
+        self.visit = visit
+        self.unit = unit
+        self.company = company
+        self.away = away
+        self.last = last
+        self.first = first
+        self.persona = persona
+        self.icp = icp
+        self.goals = goals
+        self.pages = pages
+        self.arms = arms
+
+    def add_view(self, page: str, persona: str | None, icp: str | None) -> None:
+        """Remember that `page` was shown. None leaves the persona or ICP as it was."""
+        if not self.pages or self.pages[-1] != page:
+            self.pages = (*[seen for seen in self.pages if seen != page], page)[-MAX_PAGES:]
         self.persona = persona or self.persona
         self.icp = icp or self.icp
-        self.arms = {**self.arms, **arms}
+
+    def add_arm(self, seed: str, arm: str) -> None:
+        """Remember the arm of `"<experiment>:<phase>"`."""
+        if self.arms.get(seed) != arm:
+            self.arms = {**self.arms, seed: arm}
 
     def add_goal(self, goal: str) -> None:
         """Remember that `goal` was reached."""
-        self.goals = (*(reached for reached in self.goals if reached != goal), goal)[-MAX_GOALS:]
+        self.goals = (*[reached for reached in self.goals if reached != goal], goal)[-MAX_GOALS:]
 
 
 def find_cookie(header: str) -> str:
@@ -97,8 +136,8 @@ def read_cookie(value: str, keys: Keys, now: float) -> Memory | None:
             unit or id_,
             company,
             int(away) if away else None,
-            Touch(*_read_texts(last)) if last else _NO_TOUCH,
-            _read_texts(first) if first else _NO_FIRST,
+            _read_touch(last) if last else _NO_TOUCH,
+            _read_first(first) if first else _NO_FIRST,
             persona,
             icp,
             tuple(goals.split(_WITHIN)) if goals else (),
@@ -148,19 +187,38 @@ def _encode(memory: Memory) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
-def _read_texts(encoded: str) -> tuple[str, ...]:
-    return tuple(orjson.loads(urlsafe_b64decode(encoded + "==")))
+_touches: Cache[str, Touch] = Cache(16_384)
+_firsts: Cache[str, tuple[str, str, str]] = Cache(8192)
+_written: Cache[tuple[str, ...], str] = Cache(16_384)
 
 
-@lru_cache(maxsize=4096)
+def _read_touch(encoded: str) -> Touch:
+    return _touches.get(encoded) or _touches.put(encoded, Touch(*_read_texts(encoded)))
+
+
+def _read_first(encoded: str) -> tuple[str, str, str]:
+    first = _firsts.get(encoded)
+    if first is None:
+        source, medium, campaign = _read_texts(encoded)
+        first = _firsts.put(encoded, (source, medium, campaign))
+    return first
+
+
+def _read_texts(encoded: str) -> list[str]:
+    texts: list[str] = orjson.loads(urlsafe_b64decode(encoded + "=="))
+    return texts
+
+
 def _write_texts(texts: tuple[str, ...]) -> str:
     """What a link said, with its UTM values shortened; links repeat, so that this is seldom worked out."""
-    if not any(texts):
+    if texts in (_NO_FIRST, _NO_TOUCH):
         return ""
-    utm = len(UTM_NAMES)
-    shortened = [*map(_shorten, texts[:utm]), *texts[utm:]]
-    return urlsafe_b64encode(orjson.dumps(shortened)).rstrip(b"=").decode("ascii")
+    written = _written.get(texts)
+    if written is None:
+        utm = len(UTM_NAMES)
+        shortened = [*map(_shorten, texts[:utm]), *texts[utm:]]
+        written = _written.put(texts, urlsafe_b64encode(orjson.dumps(shortened)).rstrip(b"=").decode("ascii"))
+    return written
 
 
 def _evict(memory: Memory) -> None:

@@ -5,8 +5,7 @@ What enters: the User-Agent header. What leaves: `device.*` facts. Must not: rai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 
 from ua_parser.core import OS, Device, Domain
 from ua_parser.core import UserAgent as Browser
@@ -14,12 +13,13 @@ from ua_parser.loaders import load_lazy_builtins
 from ua_parser.regex import Resolver
 from user_agents.parsers import UserAgent, parse_browser, parse_device, parse_operating_system
 
-from personalizer.model import Value
+from personalizer.cache import Cache
+from personalizer.model import Facts
 
 MAX_AGENT = 512  # characters
 
 _OTHER = "Other"  # ua-parser's word for "not recognized"
-_NO_AGENT: Mapping[str, Value] = {"device.bot": True}
+_NO_AGENT: Facts = {"device.bot": True}
 
 
 class Agent(UserAgent):  # type: ignore[misc]  # user_agents is untyped
@@ -40,17 +40,21 @@ def load_resolver() -> Resolver:
     return Resolver(load_lazy_builtins())
 
 
-def lookup_device(agent: str) -> Mapping[str, Value]:
+def lookup_device(agent: str) -> Facts:
     """`device.type os browser bot` of a User-Agent header; system and browser only where they are recognized."""
-    return _lookup(agent[:MAX_AGENT])
+    if len(agent) > MAX_AGENT:
+        agent = agent[:MAX_AGENT]
+    return _devices.get(agent) or _devices.put(agent, _lookup(agent))
 
 
-@lru_cache(maxsize=4096)
-def _lookup(text: str) -> Mapping[str, Value]:
+_devices: Cache[str, Facts] = Cache(8192)
+
+
+def _lookup(text: str) -> Facts:
     if not text.strip():
         return _NO_AGENT
     agent = Agent(text)
-    facts: dict[str, Value] = {"device.type": _device_type(agent), "device.bot": agent.is_bot}
+    facts: Facts = {"device.type": _device_type(agent), "device.bot": agent.is_bot}
     if agent.os.family != _OTHER:
         facts["device.os"] = agent.os.family
     if agent.browser.family != _OTHER:

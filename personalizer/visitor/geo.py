@@ -1,25 +1,22 @@
 """Where an address is, and what kind of network it is in.
 
 What enters: an address, and MaxMind-format files of these kinds: City or Country, Enterprise, ASN, ISP,
-Connection-Type, Anonymous-IP. What leaves: `geo.*` and `network.*` facts. Must not: raise at a look-up, keep an address
-longer than its place in a bounded cache, or guess; what no file says is unknown.
+Connection-Type, Anonymous-IP. What leaves: `geo.*` and `network.*` facts. Must not: raise at a look-up, keep an
+address, or guess; what no file says is unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from sys import intern
 from typing import Any
 
 from personalizer.config import Settings
-from personalizer.model import Value
+from personalizer.model import Facts
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
 
-CACHED_ADDRESSES = 32_768
-
-_NOTHING: Mapping[str, Value] = {}
+_NOTHING: Facts = {}
 _PLACE_KEYS = ("country", "city", "continent", "location", "registered_country")
 _NETWORK_FILES = (  # setting, keys that tell the file, its name
     ("GEO_ASN", ("autonomous_system_number",), "ASN"),
@@ -54,7 +51,7 @@ _USER_KINDS = {
 
 
 class Geo:
-    """The open files. Immutable: new files are a new `Geo`, with an empty cache.
+    """The open files. Immutable: new files are a new `Geo`.
 
     `places` are asked in order until one knows the address; the records of `networks` are put together.
     """
@@ -65,9 +62,8 @@ class Geo:
         self._places = places
         self._networks = networks
         self._anonymous = anonymous
-        self.lookup = lru_cache(maxsize=CACHED_ADDRESSES)(self._lookup)
 
-    def _lookup(self, address: str) -> Mapping[str, Value]:
+    def lookup(self, address: str) -> Facts:
         """`geo.*` and `network.*` facts of an address, as far as the files know them."""
         place: Record = next((record for file in self._places if (record := file.get(address))), _NOTHING)
         network: dict[str, Any] = dict(_mapping(place.get("traits")))
@@ -101,7 +97,7 @@ def open_geo(settings: Settings) -> Geo:
     return Geo(tuple(places), tuple(networks), anonymous)
 
 
-def _place_facts(record: Record) -> dict[str, Value]:
+def _place_facts(record: Record) -> Facts:
     country, location = _mapping(record.get("country")), _mapping(record.get("location"))
     subdivisions = record.get("subdivisions")
     region = _mapping(subdivisions[0]) if isinstance(subdivisions, list) and subdivisions else _NOTHING
@@ -119,7 +115,7 @@ def _place_facts(record: Record) -> dict[str, Value]:
     return facts
 
 
-def _network_facts(record: Record) -> dict[str, Value]:
+def _network_facts(record: Record) -> Facts:
     facts = _known_texts({"network.org": record.get("autonomous_system_organization")})
     number = record.get("autonomous_system_number")
     if isinstance(number, int):
@@ -130,17 +126,17 @@ def _network_facts(record: Record) -> dict[str, Value]:
     return facts
 
 
-def _anonymous_facts(record: Record | None) -> dict[str, Value]:
+def _anonymous_facts(record: Record | None) -> Facts:
     if record is None:
         return {}
     # The file lists every anonymous network, so an address that is not in it is known not to be in one.
-    facts: dict[str, Value] = {"network.anonymous": any(record.get(key) is True for key in _ANONYMOUS_KEYS)}
+    facts: Facts = {"network.anonymous": any(record.get(key) is True for key in _ANONYMOUS_KEYS)}
     if record.get(_HOSTING) is True:
         facts["network.kind"] = "hosting"
     return facts
 
 
-def _known_texts(texts: Mapping[str, object]) -> dict[str, Value]:
+def _known_texts(texts: Mapping[str, object]) -> Facts:
     # Interned, because thousands of cached addresses share a few hundred names.
     cleaned = {name: intern(clean_text(text)) for name, text in texts.items() if isinstance(text, str)}
     return {name: text for name, text in cleaned.items() if text}

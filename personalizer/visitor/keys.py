@@ -33,17 +33,27 @@ class Keys:
         keys = [hashlib.blake2b(secret, digest_size=32, person=b"personalizer-key").digest() for secret in secrets]
         self._keys = {hashlib.blake2b(key, digest_size=2, person=b"key-id").hexdigest(): key for key in keys}
         self._newest = next(iter(self._keys))
+        self._started: dict[tuple[str, bytes], hashlib.blake2b] = {}  # MACs, by key id and purpose
 
     def sign(self, message: bytes, purpose: bytes) -> str:
         """The signature of `message`, by the newest key."""
-        return self._newest + _mac(self._keys[self._newest], message, purpose)
+        return self._newest + self._mac(self._newest, message, purpose)
 
     def verify(self, message: bytes, signature: str, purpose: bytes) -> bool:
         """Whether `signature` is one of ours for `message`; any text is answered."""
-        key = self._keys.get(signature[:_KEY_ID])
-        if key is None or not signature.isascii():
+        key_id = signature[:_KEY_ID]
+        if key_id not in self._keys or not signature.isascii():
             return False
-        return hmac.compare_digest(_mac(key, message, purpose), signature[_KEY_ID:])
+        return hmac.compare_digest(self._mac(key_id, message, purpose), signature[_KEY_ID:])
+
+    def _mac(self, key_id: str, message: bytes, purpose: bytes) -> str:
+        started = self._started.get((key_id, purpose))
+        if started is None:  # one that has taken the key is copied faster than made
+            started = hashlib.blake2b(digest_size=12, key=self._keys[key_id], person=purpose)
+            self._started[key_id, purpose] = started
+        mac = started.copy()
+        mac.update(message)
+        return mac.hexdigest()
 
 
 def load_keys(settings: Settings) -> Keys:
@@ -65,7 +75,3 @@ def read_decision_token(token: str, keys: Keys) -> str | None:
     if not _DECISION_ID.fullmatch(decision_id) or not keys.verify(decision_id.encode(), signature, _DECISION):
         return None
     return decision_id
-
-
-def _mac(key: bytes, message: bytes, purpose: bytes) -> str:
-    return hashlib.blake2b(message, digest_size=12, key=key, person=purpose).hexdigest()

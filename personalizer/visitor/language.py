@@ -7,23 +7,27 @@ negotiate; which copy answers it is the decision's business.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
 
-from personalizer.model import Value
+from personalizer.cache import Cache
+from personalizer.model import Facts
 
 MAX_HEADER = 200  # characters; browsers send far fewer
 
 _RANGE = re.compile(r"\s*([A-Za-z]{2,3})(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*[qQ]\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
 
 
-def parse_language(header: str) -> Mapping[str, Value]:
+def parse_language(header: str) -> Facts:
     """Lower-case primary tag of the range with the highest q, the first of equals; nothing when none is readable."""
-    return _parse(header[:MAX_HEADER])
+    if len(header) > MAX_HEADER:
+        header = header[:MAX_HEADER]
+    found = _languages.get(header)
+    return _languages.put(header, _parse(header)) if found is None else found
 
 
-@lru_cache(maxsize=1024)
-def _parse(header: str) -> Mapping[str, Value]:
+_languages: Cache[str, Facts] = Cache(2048)
+
+
+def _parse(header: str) -> Facts:
     best, best_weight = "", 0.0
     for part in header.split(","):
         match = _RANGE.fullmatch(part)

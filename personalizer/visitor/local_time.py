@@ -5,23 +5,26 @@ What enters: a moment and time zones. What leaves: `time.*` facts. Must not: rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from personalizer.model import Value
+from personalizer.cache import Cache
+from personalizer.model import Facts
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-def time_facts(now: float, zone: object, site_zone: str) -> Mapping[str, Value]:
+def time_facts(now: float, zone: object, site_zone: str) -> Facts:
     """`time.hour weekday date` at `now` (seconds since 1970) in `zone`, else, if it is no zone's name, the site's."""
-    return _in_minute(int(now // 60), zone if isinstance(zone, str) else site_zone, site_zone)
+    key = (int(now // 60), zone if isinstance(zone, str) else site_zone, site_zone)
+    return _minutes.get(key) or _minutes.put(key, _in_minute(*key))
 
 
-@lru_cache(maxsize=1024)
-def _in_minute(minute: int, zone: str, site_zone: str) -> Mapping[str, Value]:
+_minutes: Cache[tuple[int, str, str], Facts] = Cache(2048)
+
+
+def _in_minute(minute: int, zone: str, site_zone: str) -> Facts:
     local = datetime.fromtimestamp(minute * 60, _zone(zone) or _zone(site_zone) or UTC)
     return {"time.hour": local.hour, "time.weekday": _WEEKDAYS[local.weekday()], "time.date": local.date().isoformat()}
 

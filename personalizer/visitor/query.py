@@ -7,14 +7,13 @@ anything but text, or look at more than `MAX_PARAMETERS` parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 import werkzeug.urls  # noqa: F401  (registers the error handler named below)
 
-from personalizer.model import Facts, Value
+from personalizer.cache import Cache
+from personalizer.model import Facts
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import CLICK_KINDS
 
@@ -30,6 +29,7 @@ _KNOWN = _CLICK_KINDS | {*UTM_NAMES, AD_REF}
 _AD_REF = re.compile(r"[a-z0-9_.-]{1,200}")
 _ERRORS = "werkzeug.url_quote"  # bytes that are not UTF-8 stay percent-encoded, as in Flask's `request.args`
 _CACHED_LENGTH = 500  # characters
+_CLICK = re.compile(rf"(?<![^&])({'|'.join(CLICK_KINDS)})=([^&]*)")
 
 
 class Touch(NamedTuple):
@@ -46,29 +46,57 @@ class Touch(NamedTuple):
     ad_ref: str = ""
 
     @property
-    def facts(self) -> dict[str, Value]:
+    def facts(self) -> Facts:
         """`utm.*`, `click.kind` and `click.id`, as far as they are known."""
         return {name: value for name, value in zip(_TOUCH_FACTS, self, strict=False) if value}
 
 
-class Query(NamedTuple):
+_NO_TOUCH = Touch()
+
+
+class Query:
     """A read query string. `touch` is None when it has none of our parameters; `facts` are the touch's.
 
-    `duplicated` flags that one of them came twice; the first one counts.
+    `duplicated` flags that one of them came twice; the first one counts. `clicked`: it names a click id, be it empty.
     """
 
-    touch: Touch | None
-    facts: Facts
-    duplicated: bool
+    __slots__ = ("clicked", "duplicated", "facts", "touch")
+
+    def __init__(self, touch: Touch, duplicated: bool, clicked: bool) -> None:
+        self.facts = touch.facts
+        self.touch = touch if any(touch) else None
+        self.duplicated = duplicated
+        self.clicked = clicked
 
 
 def parse_query(raw: str) -> Query:
     """Read a raw query string, bytes as Latin-1 characters as WSGI gives them; any text is answered."""
-    # Links repeat; where click ids make each its own, the values do. Long ones are rare and must not fill the memory.
-    return _parse_cached(raw) if len(raw) <= _CACHED_LENGTH else _parse(raw, _read_value)
+    return _links.get(raw) or _parse_click(raw) or _parse_link(raw)
 
 
-def _parse(raw: str, read_value: Callable[[str], str]) -> Query:
+_links: Cache[str, Query] = Cache(12_288)
+
+
+def _parse_click(raw: str) -> Query | None:
+    """Links repeat but for their click id, so that the rest is seldom new. None for a link that is not so simple."""
+    clicks = _CLICK.findall(raw) if raw.isascii() and raw.count("&") < MAX_PARAMETERS else ()
+    if len(clicks) != 1:
+        return None
+    kind, value = clicks[0]
+    link = raw.replace(f"{kind}={value}", "", 1)
+    rest = _links.get(link) or _parse_link(link)
+    click_id = unquote(value, errors=_ERRORS)
+    if rest.clicked or not 0 < len(click_id) <= MAX_CLICK_ID:
+        return None
+    return Query((rest.touch or _NO_TOUCH)._replace(click_kind=kind, click_id=click_id), rest.duplicated, clicked=True)
+
+
+def _parse_link(raw: str) -> Query:
+    query = _parse(raw)
+    return _links.put(raw, query) if len(raw) <= _CACHED_LENGTH else query  # long ones are rare, and fill the memory
+
+
+def _parse(raw: str) -> Query:
     if not raw.isascii():
         raw = _from_wsgi(raw)
     found: dict[str, str] = {}
@@ -83,21 +111,13 @@ def _parse(raw: str, read_value: Callable[[str], str]) -> Query:
             duplicated = True
         else:
             found[name] = value
-    utm = [read_value(found[name]) if name in found else "" for name in UTM_NAMES]
+    utm = [_read_value(found[name]) if name in found else "" for name in UTM_NAMES]
     touch = Touch._make((*utm, *_read_click(found), _read_ad_ref(found)))
-    return Query(touch if any(touch) else None, touch.facts, duplicated)
-
-
-@lru_cache(maxsize=2048)
-def _parse_cached(raw: str) -> Query:
-    return _parse(raw, _read_value_cached)
+    return Query(touch, duplicated, clicked=not _CLICK_KINDS.isdisjoint(found))
 
 
 def _read_value(raw: str) -> str:
     return clean_text(unquote_plus(raw, errors=_ERRORS))
-
-
-_read_value_cached = lru_cache(maxsize=4096)(_read_value)
 
 
 def _read_ad_ref(found: dict[str, str]) -> str:

@@ -6,10 +6,12 @@ visitor sends, read a clock, or keep an address anywhere but in memory.
 
 from __future__ import annotations
 
-import secrets
+import os
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from personalizer.cache import Cache
 from personalizer.config import Network, Settings
 from personalizer.model import Facts, Mode, SiteRules, Source, Value, Visitor
 from personalizer.visitor.address import Client, ClientRule
@@ -24,15 +26,16 @@ from personalizer.visitor.local_time import time_facts
 from personalizer.visitor.query import Touch, parse_query
 from personalizer.visitor.referrer import parse_referrer
 from personalizer.visitor.salt import Salts
-from personalizer.visitor.visit import begin_memory, freeze_company, remember_view, visit_facts
+from personalizer.visitor.visit import begin_memory, freeze_company, remember_view, tell_visit
 
-Environ = Mapping[str, Any]
+Environ = dict[str, Any]
 
 _READ_HERE = ("utm", "first", "click", "referrer", "geo", "network", "company", "device", "language", "visit", "time")
 _GROUPS = {name: name.partition(".")[0] for name in FACTS}
 _NO_FACTS: Facts = {}
 _NO_TOUCH = Touch()
-_NO_ARMS: Mapping[str, str] = {}
+_NO_ARMS: dict[str, str] = {}
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def _name_sources(remembered: tuple[str, ...]) -> Mapping[str, Source]:
@@ -51,23 +54,31 @@ _SOURCES = {  # by what is remembered: the touch, and the company
 }
 
 
-class Reading(NamedTuple):
+class Reading:
     """What one request tells. `memory` is what the cookie should hold after it; None: write no cookie.
 
     `new` says that no cookie of ours came along. `address` is for limiting rates and must never be stored.
     `duplicated` flags that a parameter of ours came twice.
     """
 
-    visitor: Visitor
-    memory: Memory | None
-    new: bool
-    https: bool
-    address: str
-    duplicated: bool
+    __slots__ = ("address", "duplicated", "https", "memory", "new", "visitor")
+
+    def __init__(self, visitor: Visitor, memory: Memory | None, new: bool, client: Client, duplicated: bool) -> None:
+        self.visitor = visitor
+        self.memory = memory
+        self.new = new
+        self.https = client.https
+        self.address = client.address
+        self.duplicated = duplicated
+
+
+def make_id() -> str:
+    """16 characters of base64url that nobody can guess."""
+    return b2a_base64(os.urandom(12), newline=False).translate(_URL_SAFE).decode("ascii")
 
 
 class VisitorReader:
-    """Everything that reading a visitor takes, opened once a process. `new_id` makes 16 characters of base64url."""
+    """Everything that reading a visitor takes, opened once a process. `new_id` is `make_id`, or repeats itself."""
 
     def __init__(
         self,
@@ -76,13 +87,14 @@ class VisitorReader:
         keys: Keys,
         salts: Salts,
         trusted_proxies: Sequence[Network] = (),
-        new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
+        new_id: Callable[[], str] = make_id,
     ) -> None:
         self.keys = keys
         self._geo = geo
         self._companies = companies
         self._salts = salts
         self._clients = ClientRule(trusted_proxies)
+        self._shared: Cache[tuple[tuple[str, Value], ...], Facts] = Cache(16_384)
         self._new_id = new_id
 
     def read(self, environ: Environ, site: SiteRules, now: float, *, page_view: bool = True) -> Reading:
@@ -96,40 +108,65 @@ class VisitorReader:
         query = parse_query(environ.get("QUERY_STRING", ""))
         cookie = find_cookie(environ.get("HTTP_COOKIE", ""))
         mode = _choose_mode(environ, cookie, facts, site)
-        memory = read_cookie(cookie, self.keys, now) if mode is Mode.PERSISTENT else None
-        new = memory is None
-        found = self._companies.lookup(client.address, facts) if mode is Mode.PERSISTENT else _NO_FACTS
-        if page_view and mode is Mode.PERSISTENT:
-            memory = self._remember_view(memory, now, query.touch, facts, found)
-        company = freeze_company(found, memory.company) if memory else found
-        touch = query.touch or (memory.last if memory else _NO_TOUCH)
-        facts.update(query.facts or touch.facts)
-        facts.update(visit_facts(memory))
+        memory: Memory | None = None
+        found = _NO_FACTS
+        new = True
+        if mode is Mode.PERSISTENT:
+            memory = read_cookie(cookie, self.keys, now)
+            new = memory is None
+            found = self._lookup_company(client)
+            if page_view:
+                memory = self._remember_view(memory, now, query.touch, facts, found)
+        company = freeze_company(found, memory.company) if memory is not None else found
+        touch = query.touch
+        if touch is not None:
+            facts.update(query.facts)
+        elif memory is not None:
+            touch = memory.last
+            facts.update(touch.facts)
+        tell_visit(memory, facts)
         facts.update(company)
-        id_, visit = (memory.id, memory.visit) if memory else self._name_stranger(environ, client, mode, now)
+        if memory is not None:
+            id_, visit = memory.id, memory.visit
+        else:
+            id_, visit = self._name_stranger(environ, client, mode, now)
+        bot = facts["device.bot"]
         visitor = Visitor(
             facts=facts,
             sources=_SOURCES[query.touch is None, company is not found],
             id=id_,
             visit=visit,
-            unit=memory.unit if memory and not facts["device.bot"] else None,
+            unit=memory.unit if memory is not None and not bot else None,
             mode=mode,
-            arms=memory.arms if memory else _NO_ARMS,
-            ad_ref=touch.ad_ref or None,
-            not_counted=_why_not_counted(facts, client, site),
+            arms=memory.arms if memory is not None else _NO_ARMS,
+            ad_ref=(touch.ad_ref or None) if touch is not None else None,
+            not_counted="bot" if bot else "internal" if client.is_internal(site) else None,
         )
-        return Reading(visitor, memory, new, client.https, client.address, query.duplicated)
+        return Reading(visitor, memory, new, client, query.duplicated)
 
-    def _request_facts(self, environ: Environ, client: Client, site: SiteRules, now: float) -> dict[str, Value]:
+    def _request_facts(self, environ: Environ, client: Client, site: SiteRules, now: float) -> Facts:
         """What the address, the headers and the clock tell, before anything of a visitor is read or kept."""
-        facts = {
-            **self._geo.lookup(client.address),
+        address = client.facts
+        if address is None:
+            address = client.facts = self._share(self._geo.lookup(client.address))
+        return {
+            **address,
             **lookup_device(environ.get("HTTP_USER_AGENT", "")),
             **parse_referrer(environ.get("HTTP_REFERER", ""), site.hosts),
             **parse_language(environ.get("HTTP_ACCEPT_LANGUAGE", "")),
+            **time_facts(now, address.get("geo.timezone"), site.timezone),
         }
-        facts.update(time_facts(now, facts.get("geo.timezone"), site.timezone))
-        return facts
+
+    def _lookup_company(self, client: Client) -> Facts:
+        company = client.company
+        if company is None:
+            company = client.company = self._share(self._companies.lookup(client.address, client.facts or _NO_FACTS))
+        return company
+
+    def _share(self, facts: Facts) -> Facts:
+        """Addresses of one place or one company have the same facts: once in memory, they stay near the processor."""
+        key = tuple(facts.items())
+        return self._shared.get(key) or self._shared.put(key, facts)
 
     def _remember_view(
         self, memory: Memory | None, now: float, touch: Touch | None, facts: Facts, found: Facts
@@ -172,12 +209,3 @@ def _choose_mode(environ: Environ, cookie: str, facts: Facts, site: SiteRules) -
         if predicate is None or predicate(facts) is True:
             return mode
     return Mode.STORAGE_FREE
-
-
-def _why_not_counted(facts: Facts, client: Client, site: SiteRules) -> str | None:
-    if facts["device.bot"]:
-        return "bot"
-    for network in site.internal:
-        if client.ip is not None and client.ip in network:
-            return "internal"
-    return None

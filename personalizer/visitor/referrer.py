@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
-from personalizer.model import Value
+from personalizer.cache import Cache
+from personalizer.model import Facts
 
 MAX_HEADER = 300  # characters; the host stands at the front
 MAX_HOST = 253
@@ -23,13 +24,19 @@ _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9])?")
 _COUNTRY_ENDING = re.compile(r"\.(?:com|[a-z]{2}|com?\.[a-z]{2})")
 
 
-def parse_referrer(header: str, hosts: tuple[str, ...]) -> Mapping[str, Value]:
+def parse_referrer(header: str, hosts: tuple[str, ...]) -> Facts:
     """Facts of a Referer header: direct without one, internal for one of `hosts`, nothing when it is unreadable."""
-    return _parse(header[:MAX_HEADER], hosts)
+    if len(header) > MAX_HEADER:
+        header = header[:MAX_HEADER]
+    key = (header, hosts)
+    found = _referrers.get(key)
+    return _referrers.put(key, _parse(header, hosts)) if found is None else found
 
 
-@lru_cache(maxsize=4096)
-def _parse(header: str, hosts: tuple[str, ...]) -> Mapping[str, Value]:
+_referrers: Cache[tuple[str, tuple[str, ...]], Facts] = Cache(8192)
+
+
+def _parse(header: str, hosts: tuple[str, ...]) -> Facts:
     if not header:
         return {"referrer.kind": "direct"}
     match = _AUTHORITY.match(header)

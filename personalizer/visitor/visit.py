@@ -6,19 +6,18 @@ Must not: read a request, a clock or a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from personalizer.model import Value
+from personalizer.model import Facts
 from personalizer.visitor.cookie import Memory
 from personalizer.visitor.query import Touch
 
 VISIT_GAP = 30 * 60  # seconds without a view after which the next one begins a new visit
 
-_NEW_VISITOR: Mapping[str, Value] = {"visit.count": 1, "visit.pages": (), "visit.goals": ()}
+_NEW_VISITOR: Facts = {"visit.count": 1, "visit.pages": (), "visit.goals": ()}
 
 _DAY = 86_400
 _CLEARING = frozenset({"search", "social", "email", "ads", "referral"})
-_FIRST_FACTS = ("first.source", "first.medium", "first.campaign")
 
 
 def begin_memory(now: float, company: str, new_id: Callable[[], str]) -> Memory:
@@ -54,24 +53,30 @@ def remember_view(
             memory.first = (touch.source, touch.medium, touch.campaign)
 
 
-def visit_facts(memory: Memory | None) -> Mapping[str, Value]:
-    """`visit.*` and `first.*` facts of a memory; without one those of a new visitor, which are known and empty."""
+def tell_visit(memory: Memory | None, facts: Facts) -> None:
+    """Add `visit.*` and `first.*` of a memory to `facts`; without one what is known of a new visitor: it is empty."""
     if memory is None:
-        return _NEW_VISITOR
-    facts: dict[str, Value] = {"visit.count": memory.visits, "visit.pages": memory.pages, "visit.goals": memory.goals}
+        facts.update(_NEW_VISITOR)
+        return
+    facts["visit.count"] = memory.visits
+    facts["visit.pages"] = memory.pages
+    facts["visit.goals"] = memory.goals
     if memory.away is not None:
         facts["visit.days_since_last"] = memory.away
     if memory.persona:
         facts["visit.persona"] = memory.persona
     if memory.icp:
         facts["visit.icp"] = memory.icp
-    for name, value in zip(_FIRST_FACTS, memory.first, strict=True):
-        if value:
-            facts[name] = value
-    return facts
+    source, medium, campaign = memory.first
+    if source:
+        facts["first.source"] = source
+    if medium:
+        facts["first.medium"] = medium
+    if campaign:
+        facts["first.campaign"] = campaign
 
 
-def freeze_company(found: Mapping[str, Value], frozen: str) -> Mapping[str, Value]:
+def freeze_company(found: Facts, frozen: str) -> Facts:
     """`company.*` facts within a visit: what the address tells, if it is still the visit's company.
 
     From another address only the frozen domain is known, and nothing when the visit began without a company.

@@ -33,6 +33,7 @@ COMPILED = (  # not device.py: it extends a class of another library, which comp
     "personalizer/visitor/query.py",
     "personalizer/visitor/read.py",
     "personalizer/visitor/referrer.py",
+    "personalizer/visitor/touch.py",
     "personalizer/visitor/visit.py",
     "personalizer/content/render.py",
     "personalizer/edge/layer.py",

@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 MAX_HEADERS = 64 * 1024  # bytes of request line and headers; granian answers 431 above
 HEADER_SECONDS = 10
+COLLECTOR_NICE = 5  # on a full machine it gets a quarter of a core, and pages the rest
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 5  # whoever stops us gives 10; a request takes milliseconds, and what is killed loses nothing
 
@@ -135,7 +136,7 @@ class Supervisor:
         process = subprocess.Popen(
             [sys.executable, "-m", "personalizer", "collect"],
             env={**os.environ, **self.settings.as_environment()},
-            preexec_fn=lambda: die_with_parent(parent),  # this process has one thread, so a hook is safe
+            preexec_fn=lambda: _begin_collector(parent),  # this process has one thread, so a hook is safe
             stdin=subprocess.DEVNULL,
         )
         process.returncode = 0  # `_reap` waits for it, as for every child
@@ -229,6 +230,11 @@ class _WorkerServer(MTServer):
 
     def _check_gil(self) -> None:
         return
+
+
+def _begin_collector(parent: int) -> None:
+    die_with_parent(parent)
+    os.nice(COLLECTOR_NICE)
 
 
 def die_with_parent(parent: int) -> None:

@@ -19,7 +19,6 @@ from personalizer.visitor.cookie import (
     MAX_COOKIE,
     MAX_GOALS,
     MAX_PAGES,
-    MAX_UTM,
     OPT_OUT,
     Memory,
     find_cookie,
@@ -27,8 +26,8 @@ from personalizer.visitor.cookie import (
     write_cookie,
 )
 from personalizer.visitor.keys import SIGNATURE_LENGTH, Keys, load_keys, make_decision_token, read_decision_token
-from personalizer.visitor.query import Touch
 from personalizer.visitor.secretfile import read_secret
+from personalizer.visitor.touch import MAX_UTM, Touch, first_facts, read_touch, write_first, write_touch
 
 NOW = 1_800_000_000
 OLD, NEW = b"o" * 32, b"n" * 40
@@ -46,10 +45,10 @@ def make_memory() -> Memory:
         unit=ID,
         company="nordlicht.example",
         away=12,
-        last=Touch(
-            "linkedin", "paid_social", "q4-cfo", "การเงิน", "roi-calc", "7", "li_fat_id", "a1b2-c3", "q4-cfo.x.y"
+        last=write_touch(
+            Touch("linkedin", "paid_social", "q4-cfo", "การเงิน", "roi-calc", "7", "li_fat_id", "a1b2-c3", "q4-cfo.x.y")
         ),
-        first=("google", "cpc", "brand"),
+        first=write_first(Touch("google", "cpc", "brand")),
         persona="cfo",
         icp="mid-market-saas",
         goals=("engaged", "demo_request"),
@@ -145,9 +144,9 @@ def test_what_does_not_fit_goes_in_order() -> None:
             for name, lost in (
                 ("pages", not kept.pages),
                 ("goals", not kept.goals),
-                ("first", not any(kept.first)),
-                ("click", not kept.last.click_id),
-                ("touch", not any(kept.last)),
+                ("first", not kept.first),
+                ("click", not read_touch(kept.last).click_id),
+                ("touch", not kept.last),
                 ("arms", len(kept.arms) < count),
             )
             if lost
@@ -169,8 +168,8 @@ def test_what_does_not_fit_goes_in_order() -> None:
 def test_a_cookie_never_exceeds_its_limit(utm: list[str], click_id: str, keys: list[str]) -> None:
     utm = [text.encode("utf-8", "replace").decode() for text in utm]
     memory = make_memory()
-    memory.last = Touch(*utm, click_kind="gclid", click_id=click_id, ad_ref="x" * 200)
-    memory.first = (utm[0], utm[1], utm[2])
+    touch = Touch(*utm, click_kind="gclid", click_id=click_id, ad_ref="x" * 200)
+    memory.last, memory.first = write_touch(touch), write_first(touch)
     memory.company = "x" * 60 + ".example"
     memory.persona = memory.icp = "p" * 64
     before = asdict(memory)
@@ -183,14 +182,15 @@ def test_a_cookie_never_exceeds_its_limit(utm: list[str], click_id: str, keys: l
     kept = read_cookie(value, KEYS, NOW)
     assert kept and len(value) <= MAX_COOKIE and value.isascii()
     assert asdict(memory) == written and (written == before) is not bool(keys)
-    assert all(len(text.encode()) <= MAX_UTM for text in (*kept.last[:6], *kept.first))
-    assert kept.last.click_id in ("", click_id)
+    remembered = read_touch(kept.last)
+    assert all(len(text.encode()) <= MAX_UTM for text in (*remembered[:6], *first_facts(kept.first).values()))
+    assert remembered.click_id in ("", click_id)
 
 
 def test_utm_values_are_shortened_between_characters() -> None:
-    memory = replace(make_memory(), last=Touch(term="การเงิน" * 20, source="x" * 200))
+    memory = replace(make_memory(), last=write_touch(Touch(term="การเงิน" * 20, source="x" * 200)))
     kept = read_cookie(write_cookie(memory, KEYS), KEYS, NOW)
-    assert kept and kept.last == Touch(term=("การเงิน" * 20)[: MAX_UTM // 3], source="x" * MAX_UTM)
+    assert kept and read_touch(kept.last) == Touch(term=("การเงิน" * 20)[: MAX_UTM // 3], source="x" * MAX_UTM)
 
 
 def test_remembering() -> None:

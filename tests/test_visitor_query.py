@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 from personalizer.visitor.cleaning import LIMIT, clean_text
 from personalizer.visitor.facts import CLICK_KINDS, FACTS
-from personalizer.visitor.query import MAX_CLICK_ID, UTM_NAMES, Touch, parse_query
+from personalizer.visitor.query import MAX_CLICK_ID, _parse, parse_query
+from personalizer.visitor.touch import UTM_NAMES, Touch
 
 CASES = Path(__file__).parent / "cases"
 
@@ -99,3 +100,21 @@ def test_any_text_is_answered_with_text_that_can_be_sent_on(raw: str) -> None:
         for value in parse_query(prefix + raw).facts.values():
             assert isinstance(value, str)
             value.encode()
+
+
+CLICKS = st.sampled_from(
+    ("gclid=x", "gclid=", "gclid", "fbclid=a%2Bb", "gcl%69d=y", "GCLID=z", "xgclid=1", "gclid=%C3%A9", "li_fat_id=1-2")
+)
+PLAIN = st.sampled_from(("utm_source=a", "utm_source=b", "pz=one.two", "q=gclid", "", "utm_term=c+d", "é=1", "q=1"))
+
+
+@settings(max_examples=500)
+@given(st.lists(st.one_of(CLICKS, PLAIN), max_size=6))
+def test_a_link_with_a_click_id_reads_as_if_it_were_never_seen(parts: list[str]) -> None:
+    """Links are remembered without their click id; what comes of that is what reading the whole says."""
+    raw = "&".join(parts)
+    for _ in range(2):
+        remembered, whole = parse_query(raw), _parse(raw)
+        assert (remembered.touch, remembered.facts) == (whole.touch, whole.facts)
+        assert (remembered.last, remembered.first) == (whole.last, whole.first)
+        assert remembered.duplicated is whole.duplicated

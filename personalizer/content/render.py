@@ -46,12 +46,7 @@ def escape_url(text: str, limit: int | None = TOKEN_LIMIT) -> bytes:
 
 Escape = Callable[..., bytes]
 
-_escaped: Cache[tuple[str, bool], bytes] = Cache(16_384)  # for HTML and for an address
-
-
-def _escape(text: str, escaper: Escape) -> bytes:
-    key = (text, escaper is escape_url)
-    return _escaped.get(key) or _escaped.put(key, escaper(text))
+_ESCAPED: dict[Escape, Cache[str, bytes]] = {escape_text: Cache(8192), escape_url: Cache(8192)}
 
 
 class Rendering:
@@ -71,7 +66,7 @@ class Rendering:
             raise MisplacedTokens([(marks.tokens[index], where) for index, where in scan.faults])
         parts = marks.pattern.split(html)  # text, index, text, index, …, text
         self._pieces: list[bytes] = [part.encode() if place % 2 == 0 else b"" for place, part in enumerate(parts)]
-        self._facts: list[tuple[int, str, bytes, Escape, Mapping[str, str]]] = []
+        self._facts: list[tuple[int, str, bytes, Escape, Cache[str, bytes], Mapping[str, str]]] = []
         places: dict[str, list[int]] = {name: [] for name in _SYSTEM}
         for count, escaper in enumerate(scan.escapes):
             place = 2 * count + 1
@@ -80,7 +75,8 @@ class Rendering:
                 places[token.fact].append(place)
             else:
                 fallback = escaper(token.fallback, None)
-                self._facts.append((place, token.fact, fallback, escaper, names.get(token.fact, {})))
+                known = _ESCAPED[escaper]
+                self._facts.append((place, token.fact, fallback, escaper, known, names.get(token.fact, {})))
         self._decision, self._row, self._arm = (tuple(places[name]) for name in _SYSTEM)
         self.language = language
         self.csp = _content_security_policy(scan.styles, frames)
@@ -88,13 +84,15 @@ class Rendering:
     def fill(self, decision: str, row: str, arm: str, facts: Facts) -> bytes:
         """The page for one view. `decision` is the signed decision id; `row` and `arm` are keys of content."""
         pieces = self._pieces.copy()
-        for place, fact, fallback, escaper, names in self._facts:
+        for place, fact, fallback, escaper, known, names in self._facts:
             value = facts.get(fact)
             if value is None:
                 pieces[place] = fallback
             else:
                 text = str(value)
-                pieces[place] = _escape(names.get(text, text) if names else text, escaper)
+                if names:
+                    text = names.get(text, text)
+                pieces[place] = known.get(text) or known.put(text, escaper(text))
         for places, text in ((self._decision, decision), (self._row, row), (self._arm, arm)):
             encoded = text.encode()
             for place in places:

@@ -8,7 +8,7 @@ What the first rule was for the same values of the facts that the rules ask abou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from personalizer.cache import Cache
 from personalizer.decision.conditions import All, Any_, Compare, Condition, Node
@@ -17,6 +17,7 @@ from personalizer.model import Facts, FactType
 FEW = 16  # so many rules are tried faster one by one than found by their values
 PAIRS = 64  # so many pairs of values at most are listed for one rule
 
+FEWEST = 2  # so many rules are tried as fast as an answer is found
 MOST_FACTS = 8  # rules that ask about more are seldom asked the same question twice, and remember nothing
 REMEMBERED = 65_536  # answers of all indexes of a registry together, about 15 MB
 
@@ -41,7 +42,7 @@ class RuleIndex:
         self.rules = tuple(rules)
         self.facts = frozenset(leaf.fact for _, condition in rules for leaf in condition.leaves)
         self._names = tuple(sorted(self.facts))
-        self._answers = answers if rules and len(self._names) <= MOST_FACTS else None
+        self._answers = answers if len(rules) > FEWEST and len(self._names) <= MOST_FACTS else None
         self._or_unknown = or_unknown
         always: list[int] = []
         tables: dict[tuple[str, ...], dict[Key, list[int]]] = {}
@@ -73,28 +74,34 @@ class RuleIndex:
             return hits[0]
         return sorted(set(self._always).union(*hits))
 
-    def true_rules(self, facts: Facts) -> Iterator[str]:
+    def true_rules(self, facts: Facts) -> list[str]:
         """Keys of the rules that hold, in order."""
-        rules = self.rules
-        for place in self.candidates(facts):
-            key, condition = rules[place]
-            verdict = condition.test(facts)
-            if verdict is True or (verdict is None and self._or_unknown):
-                yield key
+        rules = [self.rules[place] for place in self.candidates(facts)]
+        return [key for key, condition in rules if self._holds(condition.test(facts))]
 
     def first(self, facts: Facts) -> str | None:
         """Key of the first rule that holds."""
         answers = self._answers
         if answers is None:
-            return next(self.true_rules(facts), None)
+            return self._find(facts) or None
         asked: list[object] = [id(self)]
         for name in self._names:
             asked.append(facts.get(name))
         question = tuple(asked)
         known = answers.get(question)
         if known is None:
-            known = answers.put(question, next(self.true_rules(facts), ""))
+            known = answers.put(question, self._find(facts))
         return known or None
+
+    def _find(self, facts: Facts) -> str:
+        for place in self.candidates(facts):
+            key, condition = self.rules[place]
+            if self._holds(condition.test(facts)):
+                return key
+        return ""
+
+    def _holds(self, verdict: bool | None) -> bool:
+        return verdict is True or (verdict is None and self._or_unknown)
 
 
 def _keys(names: tuple[str, ...], facts: Facts) -> Sequence[Key]:

@@ -19,7 +19,11 @@ class Known:
     __slots__ = ("_account", "_ad", "_visitor", "facts")
 
     def __init__(self, visitor: Visitor, account: Facts, ad: Facts) -> None:
-        self.facts: Facts = {**ad, **account, **visitor.facts} if account or ad else visitor.facts.copy()
+        facts = visitor.facts.copy()
+        for told in (account, ad):
+            for name, value in told.items():
+                facts.setdefault(name, value)
+        self.facts = facts
         self._visitor = visitor
         self._account = account
         self._ad = ad

@@ -29,23 +29,28 @@ def record_exposure(decision: Decision, visitor: Visitor, decision_id: str, now:
         "unit": visitor.unit,
         "visit": visitor.visit,
         "page": decision.page,
-        "row": decision.row,
-        "variant": decision.variant,
         "icp": decision.icp,
         "persona": decision.persona,
-        "experiment": decision.experiment,
-        "phase": decision.phase,
-        "weight_epoch": decision.weight_epoch,
-        "arm": decision.arm,
         "sticky": decision.sticky,
         "propensity": decision.propensity,
-        "holdout": decision.holdout,
         "explored": decision.explored,
         "reasons": decision.reasons,
-        "not_counted": decision.not_counted,
         "consent": visitor.mode,
         "facts": decision.facts,
     }
+    # What is null may be left out, and most rows are shorter for it.
+    if decision.row is not None:
+        row["row"] = decision.row
+        row["holdout"] = decision.holdout
+    if decision.variant is not None:
+        row["variant"] = decision.variant
+    if decision.experiment is not None:
+        row["experiment"] = decision.experiment
+        row["phase"] = decision.phase
+        row["weight_epoch"] = decision.weight_epoch
+        row["arm"] = decision.arm
+    if decision.not_counted is not None:
+        row["not_counted"] = decision.not_counted
     if visitor.arms:
         row["sticky_arms"] = [f"{seed}={arm}" for seed, arm in visitor.arms.items()]
     return row

@@ -6,15 +6,11 @@ one that we did not sign, or grow past 1,000 bytes.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from copy import copy
 from dataclasses import dataclass
 
-import orjson
-
-from personalizer.cache import Cache
 from personalizer.visitor.keys import SIGNATURE_LENGTH, Keys
-from personalizer.visitor.query import UTM_NAMES, Touch
+from personalizer.visitor.touch import read_touch, write_touch
 
 COOKIE_NAME = "pz"
 OPT_OUT = "out"  # the cookie's value after a refusal: nothing is kept about this visitor
@@ -22,15 +18,14 @@ MAX_AGE = 365 * 86_400  # seconds since the last view, after which a cookie is a
 MAX_COOKIE = 1000  # bytes of the value
 MAX_PAGES = 10
 MAX_GOALS = 20
-MAX_UTM = 80  # bytes of a remembered UTM value
 
+_FIELDS = 16
 _FORMAT = "1"  # raise it when the fields of `Memory` change; older cookies are then new visitors
-_START = f";{COOKIE_NAME}="
+_ALONE = f"{COOKIE_NAME}="
+_START = f";{_ALONE}"
 _PURPOSE = b"cookie"
 _MAX_PAYLOAD = MAX_COOKIE - SIGNATURE_LENGTH
 _BETWEEN, _WITHIN = "!", "*"  # separators of fields, and of items in a field
-_NO_FIRST = ("", "", "")
-_NO_TOUCH = Touch()
 _NO_ARMS: dict[str, str] = {}
 
 
@@ -39,8 +34,9 @@ class Memory:
     """Everything the cookie holds, to be changed while the request is answered. Times are whole seconds since 1970.
 
     `company` (a domain; `""`: none) and `unit` are fixed at the first view of the visit. `away` is the whole days
-    between this visit and the one before. `first` has source, medium and campaign of the first touch. The latest page
-    and goal come last; `arms` maps `"<experiment>:<phase>"` to the arm, the oldest first.
+    between this visit and the one before. `last` and `first` are the last and the first touch, as `touch.py` writes
+    them (`""`: none). The latest page and goal come last; `arms` maps `"<experiment>:<phase>"` to the arm, the oldest
+    first.
     """
 
     id: str
@@ -51,8 +47,8 @@ class Memory:
     unit: str
     company: str
     away: int | None
-    last: Touch
-    first: tuple[str, str, str]
+    last: str
+    first: str
     persona: str
     icp: str
     goals: tuple[str, ...]
@@ -69,8 +65,8 @@ class Memory:
         unit: str,
         company: str = "",
         away: int | None = None,
-        last: Touch = _NO_TOUCH,
-        first: tuple[str, str, str] = _NO_FIRST,
+        last: str = "",
+        first: str = "",
         persona: str = "",
         icp: str = "",
         goals: tuple[str, ...] = (),
@@ -112,6 +108,8 @@ class Memory:
 
 def find_cookie(header: str) -> str:
     """The value of our cookie in a Cookie header, the first of several; `""` without one."""
+    if header.startswith(_ALONE):
+        return header[len(_ALONE) :].partition(";")[0].strip()
     cookies = ";" + header.replace("; ", ";")  # servers join the cookies of several headers without the space
     start = cookies.find(_START)
     return cookies[start + len(_START) :].partition(";")[0].strip() if start >= 0 else ""
@@ -125,28 +123,34 @@ def read_cookie(value: str, keys: Keys, now: float) -> Memory | None:
     if not keys.verify(payload.encode("ascii"), value[-SIGNATURE_LENGTH:], _PURPOSE):
         return None
     try:
-        form, id_, visit, unit, began, last_seen, visits, away, company, *rest = payload.split(_BETWEEN)
-        persona, icp, goals, pages, arms, first, last = rest
+        # In the order of `_encode`.
+        part = payload.split(_BETWEEN)
+        if part[0] != _FORMAT or len(part) != _FIELDS:
+            return None
         memory = Memory(
-            id_,
-            int(began),
-            int(last_seen),
-            int(visits),
-            visit,
-            unit or id_,
-            company,
-            int(away) if away else None,
-            _read_touch(last) if last else _NO_TOUCH,
-            _read_first(first) if first else _NO_FIRST,
-            persona,
-            icp,
-            tuple(goals.split(_WITHIN)) if goals else (),
-            tuple(pages.split(_WITHIN)) if pages else (),
-            dict([arm.split("=") for arm in arms.split(_WITHIN)]) if arms else {},
+            id=part[1],
+            first_seen=int(part[4]),
+            last_seen=int(part[5]),
+            visits=int(part[6]),
+            visit=part[2],
+            unit=part[3] or part[1],
+            company=part[8],
+            away=int(part[7]) if part[7] else None,
+            last=part[15],
+            first=part[14],
+            persona=part[9],
+            icp=part[10],
+            goals=_split(part[11]),
+            pages=_split(part[12]),
+            arms=dict([arm.split("=") for arm in part[13].split(_WITHIN)]) if part[13] else {},
         )
-    except (ValueError, TypeError):  # one of ours, of another format
+    except ValueError:  # one of ours, of another format
         return None
-    return memory if form == _FORMAT and now - memory.last_seen <= MAX_AGE else None
+    return memory if now - memory.last_seen <= MAX_AGE else None
+
+
+def _split(texts: str) -> tuple[str, ...]:
+    return tuple(texts.split(_WITHIN)) if texts else ()
 
 
 def write_cookie(memory: Memory, keys: Keys) -> str:
@@ -181,44 +185,10 @@ def _encode(memory: Memory) -> str:
             _WITHIN.join(memory.goals),
             _WITHIN.join(memory.pages),
             _WITHIN.join([f"{seed}={arm}" for seed, arm in memory.arms.items()]),
-            _write_texts(memory.first),
-            _write_texts(memory.last),
+            memory.first,
+            memory.last,
         )
     )
-
-
-_touches: Cache[str, Touch] = Cache(16_384)
-_firsts: Cache[str, tuple[str, str, str]] = Cache(8192)
-_written: Cache[tuple[str, ...], str] = Cache(16_384)
-
-
-def _read_touch(encoded: str) -> Touch:
-    return _touches.get(encoded) or _touches.put(encoded, Touch(*_read_texts(encoded)))
-
-
-def _read_first(encoded: str) -> tuple[str, str, str]:
-    first = _firsts.get(encoded)
-    if first is None:
-        source, medium, campaign = _read_texts(encoded)
-        first = _firsts.put(encoded, (source, medium, campaign))
-    return first
-
-
-def _read_texts(encoded: str) -> list[str]:
-    texts: list[str] = orjson.loads(urlsafe_b64decode(encoded + "=="))
-    return texts
-
-
-def _write_texts(texts: tuple[str, ...]) -> str:
-    """What a link said, with its UTM values shortened; links repeat, so that this is seldom worked out."""
-    if texts in (_NO_FIRST, _NO_TOUCH):
-        return ""
-    written = _written.get(texts)
-    if written is None:
-        utm = len(UTM_NAMES)
-        shortened = [*map(_shorten, texts[:utm]), *texts[utm:]]
-        written = _written.put(texts, urlsafe_b64encode(orjson.dumps(shortened)).rstrip(b"=").decode("ascii"))
-    return written
 
 
 def _evict(memory: Memory) -> None:
@@ -226,15 +196,10 @@ def _evict(memory: Memory) -> None:
         memory.pages = memory.pages[1:]
     elif memory.goals:
         memory.goals = memory.goals[1:]
-    elif memory.first != _NO_FIRST:
-        memory.first = _NO_FIRST
-    elif memory.last.click_id:
-        memory.last = memory.last._replace(click_kind="", click_id="")
-    elif any(memory.last):
-        memory.last = _NO_TOUCH
+    elif memory.first:
+        memory.first = ""
+    elif memory.last:
+        touch = read_touch(memory.last)
+        memory.last = write_touch(touch._replace(click_kind="", click_id="")) if touch.click_id else ""
     else:
         memory.arms = dict(list(memory.arms.items())[1:])
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) * 4 <= MAX_UTM else text.encode()[:MAX_UTM].decode("utf-8", "ignore")

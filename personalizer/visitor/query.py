@@ -7,23 +7,20 @@ anything but text, or look at more than `MAX_PARAMETERS` parameters.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 import werkzeug.urls  # noqa: F401  (registers the error handler named below)
 
 from personalizer.cache import Cache
-from personalizer.model import Facts
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import CLICK_KINDS
+from personalizer.visitor.touch import NO_TOUCH, UTM_NAMES, Touch, write_first, write_touch
 
 MAX_PARAMETERS = 100
 MAX_CLICK_ID = 512
 
-UTM_NAMES = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id")
 AD_REF = "pz"
 
-_TOUCH_FACTS = (*(name.replace("_", ".") for name in UTM_NAMES), "click.kind", "click.id")
 _CLICK_KINDS = frozenset(CLICK_KINDS)
 _KNOWN = _CLICK_KINDS | {*UTM_NAMES, AD_REF}
 _AD_REF = re.compile(r"[a-z0-9_.-]{1,200}")
@@ -32,38 +29,19 @@ _CACHED_LENGTH = 500  # characters
 _CLICK = re.compile(rf"(?<![^&])({'|'.join(CLICK_KINDS)})=([^&]*)")
 
 
-class Touch(NamedTuple):
-    """How a link brought the visitor here. Every field is text; `""` means that the link did not say."""
-
-    source: str = ""
-    medium: str = ""
-    campaign: str = ""
-    term: str = ""
-    content: str = ""
-    id: str = ""
-    click_kind: str = ""
-    click_id: str = ""
-    ad_ref: str = ""
-
-    @property
-    def facts(self) -> Facts:
-        """`utm.*`, `click.kind` and `click.id`, as far as they are known."""
-        return {name: value for name, value in zip(_TOUCH_FACTS, self, strict=False) if value}
-
-
-_NO_TOUCH = Touch()
-
-
 class Query:
-    """A read query string. `touch` is None when it has none of our parameters; `facts` are the touch's.
+    """A read query string. `touch` is None when it has none of our parameters; `facts` are the touch's, `last` and
+    `first` what the cookie keeps of it.
 
     `duplicated` flags that one of them came twice; the first one counts. `clicked`: it names a click id, be it empty.
     """
 
-    __slots__ = ("clicked", "duplicated", "facts", "touch")
+    __slots__ = ("clicked", "duplicated", "facts", "first", "last", "touch")
 
-    def __init__(self, touch: Touch, duplicated: bool, clicked: bool) -> None:
+    def __init__(self, touch: Touch, duplicated: bool, clicked: bool, first: str | None = None) -> None:
         self.facts = touch.facts
+        self.last = write_touch(touch)
+        self.first = write_first(touch) if first is None else first
         self.touch = touch if any(touch) else None
         self.duplicated = duplicated
         self.clicked = clicked
@@ -88,7 +66,8 @@ def _parse_click(raw: str) -> Query | None:
     click_id = unquote(value, errors=_ERRORS)
     if rest.clicked or not 0 < len(click_id) <= MAX_CLICK_ID:
         return None
-    return Query((rest.touch or _NO_TOUCH)._replace(click_kind=kind, click_id=click_id), rest.duplicated, clicked=True)
+    touch = (rest.touch or NO_TOUCH)._replace(click_kind=kind, click_id=click_id)
+    return Query(touch, rest.duplicated, clicked=True, first=rest.first)
 
 
 def _parse_link(raw: str) -> Query:

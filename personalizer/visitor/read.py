@@ -23,9 +23,10 @@ from personalizer.visitor.geo import Geo, open_geo
 from personalizer.visitor.keys import Keys, load_keys
 from personalizer.visitor.language import parse_language
 from personalizer.visitor.local_time import time_facts
-from personalizer.visitor.query import Touch, parse_query
+from personalizer.visitor.query import Query, parse_query
 from personalizer.visitor.referrer import parse_referrer
 from personalizer.visitor.salt import Salts
+from personalizer.visitor.touch import read_touch
 from personalizer.visitor.visit import begin_memory, freeze_company, remember_view, tell_visit
 
 Environ = dict[str, Any]
@@ -33,7 +34,6 @@ Environ = dict[str, Any]
 _READ_HERE = ("utm", "first", "click", "referrer", "geo", "network", "company", "device", "language", "visit", "time")
 _GROUPS = {name: name.partition(".")[0] for name in FACTS}
 _NO_FACTS: Facts = {}
-_NO_TOUCH = Touch()
 _NO_ARMS: dict[str, str] = {}
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
@@ -116,13 +116,13 @@ class VisitorReader:
             new = memory is None
             found = self._lookup_company(client)
             if page_view:
-                memory = self._remember_view(memory, now, query.touch, facts, found)
+                memory = self._remember_view(memory, now, query, facts, found)
         company = freeze_company(found, memory.company) if memory is not None else found
         touch = query.touch
         if touch is not None:
             facts.update(query.facts)
-        elif memory is not None:
-            touch = memory.last
+        elif memory is not None and memory.last:
+            touch = read_touch(memory.last)
             facts.update(touch.facts)
         tell_visit(memory, facts)
         facts.update(company)
@@ -168,14 +168,12 @@ class VisitorReader:
         key = tuple(facts.items())
         return self._shared.get(key) or self._shared.put(key, facts)
 
-    def _remember_view(
-        self, memory: Memory | None, now: float, touch: Touch | None, facts: Facts, found: Facts
-    ) -> Memory:
+    def _remember_view(self, memory: Memory | None, now: float, query: Query, facts: Facts, found: Facts) -> Memory:
         """Persistent mode only: what the cookie should hold after this view."""
         domain = str(found.get("company.domain", ""))
         if memory is None:
             memory = begin_memory(now, domain, self._new_id)
-        remember_view(memory, now, touch, facts.get("referrer.kind"), domain, self._new_id)
+        remember_view(memory, now, query, facts.get("referrer.kind"), domain, self._new_id)
         return memory
 
     def _name_stranger(self, environ: Environ, client: Client, mode: Mode, now: float) -> tuple[str, str]:

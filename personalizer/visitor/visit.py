@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from personalizer.model import Facts
 from personalizer.visitor.cookie import Memory
-from personalizer.visitor.query import Touch
+from personalizer.visitor.query import Query
+from personalizer.visitor.touch import first_facts
 
 VISIT_GAP = 30 * 60  # seconds without a view after which the next one begins a new visit
 
@@ -27,7 +28,7 @@ def begin_memory(now: float, company: str, new_id: Callable[[], str]) -> Memory:
 
 
 def remember_view(
-    memory: Memory, now: float, touch: Touch | None, referrer_kind: object, company: str, new_id: Callable[[], str]
+    memory: Memory, now: float, query: Query, referrer_kind: object, company: str, new_id: Callable[[], str]
 ) -> None:
     """Bring `memory` up to a view at `now`.
 
@@ -44,13 +45,13 @@ def remember_view(
         memory.company = company
         memory.away = (seconds - memory.last_seen) // _DAY
         if referrer_kind in _CLEARING:
-            memory.last = Touch()
+            memory.last = ""
     if seconds > memory.last_seen:
         memory.last_seen = seconds
-    if touch:
-        memory.last = touch
-        if not any(memory.first):
-            memory.first = (touch.source, touch.medium, touch.campaign)
+    if query.last:
+        memory.last = query.last
+        if not memory.first:
+            memory.first = query.first
 
 
 def tell_visit(memory: Memory | None, facts: Facts) -> None:
@@ -67,13 +68,8 @@ def tell_visit(memory: Memory | None, facts: Facts) -> None:
         facts["visit.persona"] = memory.persona
     if memory.icp:
         facts["visit.icp"] = memory.icp
-    source, medium, campaign = memory.first
-    if source:
-        facts["first.source"] = source
-    if medium:
-        facts["first.medium"] = medium
-    if campaign:
-        facts["first.campaign"] = campaign
+    if memory.first:
+        facts.update(first_facts(memory.first))
 
 
 def freeze_company(found: Facts, frozen: str) -> Facts:

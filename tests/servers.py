@@ -28,8 +28,8 @@ import orjson
 from personalizer.config import PREFIX, SAMPLE
 from personalizer.content.links import ad_links
 from personalizer.content.load import load_documents
-from personalizer.events.frames import read_records
-from personalizer.events.journal import list_journals
+from personalizer.events.frames import Record, read_records
+from personalizer.events.journal import JournalFile, list_journals
 from personalizer.events.lake import lake_files
 
 WORKSPACE = Path(__file__).resolve().parent.parent
@@ -217,9 +217,15 @@ def run_server(data: Path, **settings: Any) -> Iterator[Server]:
 # --- what it kept ---
 
 
+def identify(file: JournalFile, record: Record) -> dict[str, Any]:
+    """A journal's row with the identity that its file gives it."""
+    event_id = f"{file.writer}-{file.generation}-{record.ordinal}"
+    return {**record.row, "event_id": event_id, "writer": file.writer, "generation": file.generation}
+
+
 def journal_rows(data: Path, table: str, **columns: Any) -> list[dict[str, Any]]:
     """Rows of a table's journals that have these values, by writer and age."""
-    rows = (record.row for file in list_journals(data, table) for record in read_records(file.path))
+    rows = (identify(file, record) for file in list_journals(data, table) for record in read_records(file.path))
     return [row for row in rows if all(row.get(name) == value for name, value in columns.items())]
 
 

@@ -15,13 +15,12 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import identify
 
 from personalizer.errors import DataError, JournalRefused, StartError
 from personalizer.events.frames import MAX_PAYLOAD, Record, encode_frame, encode_row, read_records
 from personalizer.events.journal import Journal, JournalFile, list_journals
 from personalizer.model import Range, Reason
-
-IDENTITY = ("event_id", "generation", "ordinal", "writer")
 
 
 @pytest.fixture
@@ -33,6 +32,10 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def records(data: Path) -> list[Record]:
     return [record for file in list_journals(data, "events") for record in read_records(file.path)]
+
+
+def rows_of(data: Path) -> list[dict[str, Any]]:
+    return [identify(file, record) for file in list_journals(data, "events") for record in read_records(file.path)]
 
 
 def only_file(data: Path) -> JournalFile:
@@ -49,25 +52,10 @@ def test_a_row_is_kept_with_its_identity(tmp_path: Path, journal: Journal) -> No
     file = only_file(tmp_path)
     (record,) = read_records(file.path)
     node = (tmp_path / "node").read_text().strip()
-    assert record.row == {
-        "ordinal": 1,
-        "event_id": event_id,
-        "writer": f"{node}-0",
-        "generation": file.generation,
-        "kind": "exposure",
-        "ts": 1_700_000_000_000_000,
-        "fit": None,
-    }
-    assert event_id == f"{node}-0-{file.generation}-1"
+    assert record.row == {"ordinal": 1, "kind": "exposure", "ts": 1_700_000_000_000_000, "fit": None}
+    assert file.writer == f"{node}-0"
+    assert event_id == identify(file, record)["event_id"] == f"{node}-0-{file.generation}-1"
     assert record.end == file.size
-
-
-def test_leads_have_no_event_id(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "leads")
-    journal.append({"ts": 1, "lead_id": "l1"})
-    journal.close()
-    (file,) = list_journals(tmp_path, "leads")
-    assert [record.row.keys() & set(IDENTITY) for record in read_records(file.path)] == [set(IDENTITY) - {"event_id"}]
 
 
 def test_values_take_the_form_that_the_lake_has() -> None:
@@ -98,7 +86,7 @@ VALUES = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), s
 @given(st.lists(st.dictionaries(st.text().map("x_".__add__), VALUES, min_size=1), max_size=8))
 def test_frames_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
     path = tmp_path_factory.getbasetemp() / "roundtrip.journal"
-    path.write_bytes(b"".join(encode_frame(n, "", encode_row(row)) for n, row in enumerate(rows, 1)))
+    path.write_bytes(b"".join(encode_frame(n, encode_row(row)) for n, row in enumerate(rows, 1)))
     assert [record.row for record in read_records(path)] == [{"ordinal": n, **row} for n, row in enumerate(rows, 1)]
 
 
@@ -146,7 +134,7 @@ def test_a_bit_flipped_anywhere_ends_the_file_before_it(written: tuple[Path, lis
         assert list(read_records(path)) == [record for record in whole if record.end <= place], place
 
 
-@pytest.mark.parametrize("tail", [b"\0" * 4096, b"\xff" * 4096, encode_frame(3, "", b'{"page":1}')])
+@pytest.mark.parametrize("tail", [b"\0" * 4096, b"\xff" * 4096, encode_frame(3, b'{"page":1}')])
 def test_what_does_not_follow_is_no_record(written: tuple[Path, list[Record]], tail: bytes) -> None:
     path, whole = written
     path.write_bytes(path.read_bytes() + tail)
@@ -155,7 +143,7 @@ def test_what_does_not_follow_is_no_record(written: tuple[Path, list[Record]], t
 
 def test_a_repeated_or_missing_ordinal_ends_the_file(tmp_path: Path) -> None:
     path = tmp_path / "x.journal"
-    one, two, three = (encode_frame(n, "", b'{"page":1}') for n in (1, 2, 3))
+    one, two, three = (encode_frame(n, b'{"page":1}') for n in (1, 2, 3))
     for content, ordinals in ((one + one + two, [1]), (one + three, [1]), (two, []), (one + two + three, [1, 2, 3])):
         path.write_bytes(content)
         assert [record.ordinal for record in read_records(path)] == ordinals
@@ -172,7 +160,7 @@ def test_reading_goes_on_where_it_stopped(written: tuple[Path, list[Record]]) ->
 
 
 def test_threads_lose_nothing_over_rotations(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "events", rotate_bytes=20_000, sync_every=0.001)
+    journal = Journal(tmp_path, "events", rotate_bytes=10_000, sync_every=0.001)
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda number: journal.append({"decision_id": f"d{number}"}), range(4000)))
     journal.close()
@@ -182,9 +170,8 @@ def test_threads_lose_nothing_over_rotations(tmp_path: Path) -> None:
     for file in files:
         kept = list(read_records(file.path))
         assert [record.ordinal for record in kept] == list(range(1, len(kept) + 1))
-        assert {record.row["generation"] for record in kept} == {file.generation}
         assert kept[-1].end == file.size
-        rows += [record.row for record in kept]
+        rows += [identify(file, record) for record in kept]
     assert len(files) > 10
     assert sorted((row["event_id"], row["decision_id"]) for row in rows) == sorted(
         zip(ids, (f"d{n}" for n in range(4000)), strict=True)
@@ -349,7 +336,7 @@ def test_an_append_interrupted_anywhere_spoils_no_other(tmp_path: Path, journal:
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
-    kept = [record.row for record in records(tmp_path)]
+    kept = rows_of(tmp_path)
     assert interrupted > 50
     assert set(acknowledged) <= {row["event_id"] for row in kept}
     assert len(kept) == len({row["event_id"] for row in kept}) == len({row["decision_id"] for row in kept})

@@ -235,7 +235,7 @@ def test_batches_are_bounded_and_shared_among_writers(
 
 
 def test_files_go_when_they_are_in_the_lake_and_never_before(data: Path, lake: Path) -> None:
-    journal = Journal(data, "events", rotate_bytes=200)
+    journal = Journal(data, "events", rotate_bytes=120)
     for number in range(6):
         journal.append(event(number))
     files = list_journals(data, "events")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from personalizer.cache import Cache
 from personalizer.edge.consent import receive_consent
 from personalizer.edge.forms import receive_form, show_thanks
 from personalizer.edge.limits import MAX_QUERY
@@ -99,11 +99,16 @@ class EdgeLayer:
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:@/,]+))(?::\d{0,5})?", re.IGNORECASE)
 
 
-@lru_cache(maxsize=256)
+_hosts: Cache[str, str] = Cache(256)
+
+
 def host_name(host: str) -> str:
     """The name in a Host header, lower-case, without its port; empty when it is none."""
-    found = _HOST.fullmatch(host)
-    return (found[1] or found[2]).lower() if found else ""
+    name = _hosts.get(host)
+    if name is None:
+        found = _HOST.fullmatch(host)
+        name = _hosts.put(host, (found[1] or found[2]).lower() if found else "")
+    return name
 
 
 def _unknown_host(host: str) -> Response:

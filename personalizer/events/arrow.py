@@ -40,10 +40,15 @@ SCHEMAS = {
 }
 
 
+_OF_THE_FILE = ("writer", "generation", "event_id")
+
+
 # Arrow's JSON reader is given every column's type and takes nothing else: 1.5 or true is no long, 5 is no string.
 def _journal_schema(columns: tuple[Column, ...]) -> pa.Schema:
-    """The JSON of a row: as its columns, with times as numbers and facts under their own names in `facts`."""
-    plain = [column for column in columns if not column.fact and column.type is not ColumnType.DAY]
+    """The JSON of a row: as its columns, with times as numbers and facts under their own names in `facts`; without what
+    the file says for all of its rows."""
+    told = [column for column in columns if column.name not in _OF_THE_FILE]
+    plain = [column for column in told if not column.fact and column.type is not ColumnType.DAY]
     fields = [(one.name, pa.int64() if one.type is ColumnType.TIME else _TYPES[one.type]) for one in plain]
     facts = [(column.fact, _TYPES[column.type]) for column in columns if column.fact]
     return pa.schema([*fields, *([("facts", pa.struct(facts))] if facts else [])])
@@ -62,17 +67,20 @@ def fit_records(name: str, file: JournalFile, records: Sequence[Record]) -> tupl
     A refused event keeps its identity and time only (kind `refused`); a refused lead keeps everything, in `fields`.
     """
     try:
-        return arrow_table(name, [record.payload for record in records]), []
+        return arrow_table(name, file, [record.payload for record in records]), []
     except DataError as error:
         if len(records) == 1:
-            return arrow_table(name, [_refuse(name, file, records[0])]), [_explain(name, records[0], error)]
+            return arrow_table(name, file, [_refuse(name, records[0])]), [_explain(name, records[0], error)]
     half = len(records) // 2
     parts = [fit_records(name, file, part) for part in (records[:half], records[half:])]
     return pa.concat_tables([data for data, _ in parts]), [mistake for _, mistakes in parts for mistake in mistakes]
 
 
-def arrow_table(name: str, payloads: Sequence[bytes]) -> pa.Table:
-    """JSON rows as one table, `day` added from `ts`. Raises DataError when any of them does not fit."""
+def arrow_table(name: str, file: JournalFile, payloads: Sequence[bytes]) -> pa.Table:
+    """JSON rows of a file as one table, with their identity, and `day` from `ts`.
+
+    Raises DataError when any of them does not fit.
+    """
     try:
         data = pj.read_json(pa.BufferReader(b"\n".join(payloads)), _READ, _PARSE[name])
     except pa.ArrowInvalid as error:
@@ -85,6 +93,10 @@ def arrow_table(name: str, payloads: Sequence[bytes]) -> pa.Table:
             columns[column.name] = _times(column.name, columns[column.name])
     if columns["ts"].null_count:
         raise DataError("ts: every row needs the time at which the server received it.")
+    columns["writer"] = pa.repeat(file.writer, len(data))
+    columns["generation"] = pa.repeat(pa.scalar(file.generation, pa.int64()), len(data))
+    ordinals = data["ordinal"].cast(pa.string())
+    columns["event_id"] = pc.binary_join_element_wise(f"{file.writer}-{file.generation}-", ordinals, "")
     columns["day"] = columns["ts"].cast(pa.timestamp("us")).cast(pa.date32())
     return pa.table([columns[column] for column in SCHEMAS[name].names], schema=SCHEMAS[name])
 
@@ -96,17 +108,16 @@ def _times(name: str, micros: pa.ChunkedArray) -> pa.ChunkedArray:
     return micros.cast(_TYPES[ColumnType.TIME])
 
 
-def _refuse(name: str, file: JournalFile, record: Record) -> bytes:
+def _refuse(name: str, record: Record) -> bytes:
     ts = record.row.get("ts")
     if type(ts) is not int or not 0 <= ts <= LAST_TIME:
         ts = time.time_ns() // 1000
-    kept = {"ordinal": record.ordinal, "writer": file.writer, "generation": file.generation, "ts": ts}
+    kept: dict[str, int | str | None] = {"ordinal": record.ordinal, "ts": ts}
     if name == "leads":
         lead_id = record.row.get("lead_id")
         kept |= {"lead_id": lead_id if isinstance(lead_id, str) else None, "fields": record.payload.decode()}
     else:
-        event_id = f"{file.writer}-{file.generation}-{record.ordinal}"
-        kept |= {"event_id": event_id, "kind": "refused", "refused_reason": DOES_NOT_FIT}
+        kept |= {"kind": "refused", "refused_reason": DOES_NOT_FIT}
     return orjson.dumps(kept)
 
 

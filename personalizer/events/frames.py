@@ -3,9 +3,10 @@
 What enters: a row, or a journal file. What leaves: bytes for one write, or the file's rows up to the first bad frame.
 Must not: write, lock, or know the lake; edge workers import it.
 
-The payload's first key is `ordinal`, so that the reader sees a missing or repeated row without parsing JSON. What is
-null may be left out. Facts stand under their own names in `facts`, so that a page need not rename them; as columns they
-have `_` for `.`. A RANGE is always `{"low": …, "high": …}`, as in the lake; an open end is null.
+The payload's first key is `ordinal`, so that the reader sees a missing or repeated row without parsing JSON; the rest
+of its identity is the file's. What is null may be left out. Facts stand under their own names in `facts`, so that a
+page need not rename them; as columns they have `_` for `.`. A RANGE is always `{"low": …, "high": …}`, as in the lake;
+an open end is null.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def encode_frame(ordinal: int, identity: str, row: bytes) -> bytes:
-    """One frame. `identity`: JSON members, each with its comma; `row`: from `encode_row`. ValueError if too long."""
-    payload = f'{{"ordinal":{ordinal},{identity}'.encode() + row[1:]
+def encode_frame(ordinal: int, row: bytes) -> bytes:
+    """One frame. `row` is from `encode_row`. ValueError if it is too long."""
+    payload = f'{{"ordinal":{ordinal},'.encode() + row[1:]
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"the row takes {len(payload)} bytes, more than {MAX_PAYLOAD}")
     # The checksum covers the length too: a run of zeros, as a power cut leaves it, is then no valid frame.

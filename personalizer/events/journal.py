@@ -137,12 +137,11 @@ class Journal:
         # A new lock starts at the clock, not at 0: whoever removes the journals by hand must not make the numbers
         # begin again, as the lake would take the new rows for those that it has.
         self._generation = int(text or clock())
-        self._names_events = table == "events"
         self._rotate_bytes = rotate_bytes
         self._sync_every = sync_every
         self._mutex = threading.Lock()  # covers ordinal, write and truncate: `os.write` lets other threads run
         self._fd = -1
-        self._identity = ""  # what every row of the file begins with, as JSON
+        self._prefix = ""  # of the ids of the file's rows
         self._ordinal = 0
         self._end = 0  # bytes
         self._doubt = True  # whether the file may hold something that we do not know of; then it is never continued
@@ -185,9 +184,7 @@ class Journal:
         if self._doubt or self._end >= self._rotate_bytes:
             self._begin()
         ordinal = self._ordinal + 1
-        event_id = f"{self.writer}-{self._generation}-{ordinal}"
-        identity = f'"event_id":"{event_id}",{self._identity}' if self._names_events else self._identity
-        frame = encode_frame(ordinal, identity, row)
+        frame = encode_frame(ordinal, row)
         # In doubt until everything below agrees with the file, whatever interrupts it (a signal handler may raise).
         self._doubt = True
         self._write_whole(frame)
@@ -195,7 +192,7 @@ class Journal:
         self._end += len(frame)
         self._unsynced = True
         self._doubt = False
-        return event_id
+        return f"{self._prefix}{ordinal}"
 
     def _write_whole(self, frame: bytes) -> None:
         """All of the frame, or none of it and OSError."""
@@ -219,7 +216,7 @@ class Journal:
         path = self._folder / f"{self._generation}.journal"
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         _sync_folder(self._folder)
-        self._identity = f'"writer":"{self.writer}","generation":{self._generation},'
+        self._prefix = f"{self.writer}-{self._generation}-"
         self._ordinal = self._end = 0
         self._doubt = False
 

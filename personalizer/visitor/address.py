@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from sys import intern
 from typing import Any
 
 from personalizer.cache import Cache
@@ -63,8 +64,11 @@ class ClientRule:
         if len(scheme) > MAX_FORWARDED:
             scheme = scheme[-MAX_FORWARDED:]
         https = environ.get("wsgi.url_scheme") == "https"
-        key = (peer, forwarded, scheme, https)
-        return self._clients.get(key) or self._clients.put(key, self._read(peer, forwarded, scheme, https))
+        found = self._clients.get((peer, forwarded, scheme, https))
+        if found is None:
+            key = (intern(peer), forwarded, intern(scheme), https)  # proxies are few: one text for all their clients
+            found = self._clients.put(key, self._read(peer, forwarded, scheme, https))
+        return found
 
     def _read(self, peer: str, forwarded: str, scheme: str, https: bool) -> Client:
         ip = parse_address(peer)

@@ -17,11 +17,15 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 def time_facts(now: float, zone: object, site_zone: str) -> Facts:
     """`time.hour weekday date` at `now` (seconds since 1970) in `zone`, else, if it is no zone's name, the site's."""
-    key = (int(now // 60), zone if isinstance(zone, str) else site_zone, site_zone)
-    return _minutes.get(key) or _minutes.put(key, _in_minute(*key))
+    minute = int(now // 60)
+    key = zone if isinstance(zone, str) else site_zone
+    found = _latest.get(key)
+    if found is None or found[0] != minute or found[1] != site_zone:
+        found = _latest.put(key, (minute, site_zone, _in_minute(minute, key, site_zone)))
+    return found[2]
 
 
-_minutes: Cache[tuple[int, str, str], Facts] = Cache(2048)
+_latest: Cache[str, tuple[int, str, Facts]] = Cache(2048)  # by zone: the minute, the site's zone, and what they make
 
 
 def _in_minute(minute: int, zone: str, site_zone: str) -> Facts:

@@ -28,22 +28,25 @@ def parse_referrer(header: str, hosts: tuple[str, ...]) -> Facts:
     """Facts of a Referer header: direct without one, internal for one of `hosts`, nothing when it is unreadable."""
     if len(header) > MAX_HEADER:
         header = header[:MAX_HEADER]
-    key = (header, hosts)
-    found = _referrers.get(key)
-    return _referrers.put(key, _parse(header, hosts)) if found is None else found
+    found = _referrers.get(header)
+    if found is None:
+        found = _referrers.put(header, _parse(header))
+    if found.get("referrer.domain") in hosts:
+        return {**found, "referrer.kind": "internal"}
+    return found
 
 
-_referrers: Cache[tuple[str, tuple[str, ...]], Facts] = Cache(8192)
+_referrers: Cache[str, Facts] = Cache(8192)
 
 
-def _parse(header: str, hosts: tuple[str, ...]) -> Facts:
+def _parse(header: str) -> Facts:
     if not header:
         return {"referrer.kind": "direct"}
     match = _AUTHORITY.match(header)
     host = _host(match[1]) if match else ""
     if not host:
         return {}
-    return {"referrer.domain": host, "referrer.kind": "internal" if host in hosts else lookup_kind(host)}
+    return {"referrer.domain": host, "referrer.kind": lookup_kind(host)}
 
 
 def _host(authority: str) -> str:

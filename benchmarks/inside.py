@@ -157,7 +157,7 @@ def _take_steps(edge: Edge, environ: dict[str, Any]) -> Iterator[str]:
     yield "read the visitor"
     decision = decide(registry, registry.paths[PATH], reading.visitor)
     yield "decide"
-    decision_id = f"{reading.visitor.id}.{page.make_nonce():012x}"
+    decision_id = f"{reading.visitor.id}.{page.make_nonce()}"
     token = make_decision_token(decision_id, edge.keys)
     yield "sign the decision id"
     row = record_exposure(decision, reading.visitor, decision_id, now)

@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 MAX_HEADERS = 64 * 1024  # bytes of request line and headers; granian answers 431 above
 HEADER_SECONDS = 10
 COLLECTOR_NICE = 5  # on a full machine it gets a quarter of a core, and pages the rest
+_ONE_THREAD = {"TOKIO_WORKER_THREADS": "1"}  # deltalake's: the collector works on one core at a time
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 5  # whoever stops us gives 10; a request takes milliseconds, and what is killed loses nothing
 
@@ -135,7 +136,7 @@ class Supervisor:
         parent = os.getpid()
         process = subprocess.Popen(
             [sys.executable, "-m", "personalizer", "collect"],
-            env={**os.environ, **self.settings.as_environment()},
+            env={**os.environ, **_ONE_THREAD, **self.settings.as_environment()},
             preexec_fn=lambda: _begin_collector(parent),  # this process has one thread, so a hook is safe
             stdin=subprocess.DEVNULL,
         )

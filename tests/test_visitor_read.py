@@ -42,7 +42,7 @@ def test_a_new_visitor(reader: VisitorReader) -> None:
     browser = Browser(reader, headers={"HTTP_ACCEPT_LANGUAGE": "de-DE,de;q=0.9", "wsgi.url_scheme": "https"})
     reading = browser.view(query=LINK + "&gclid=AbC-1&pz=q4-cfo.cfo.roi", referer="https://www.linkedin.com/")
     visitor = reading.visitor
-    assert (visitor.id, visitor.unit, visitor.visit) == ("00000001-visitor", "00000001-visitor", "00000002")
+    assert (visitor.id, visitor.unit, visitor.visit) == ("00000001-visitor", "00000001-visitor", "00000001")
     assert (visitor.mode, visitor.not_counted, dict(visitor.arms), visitor.ad_ref) == (
         Mode.PERSISTENT,
         None,

@@ -58,7 +58,8 @@ _PARSE = {
     name: pj.ParseOptions(explicit_schema=_journal_schema(columns), unexpected_field_behavior="error")
     for name, columns in TABLES.items()
 }
-_READ = pj.ReadOptions(block_size=4 * MAX_PAYLOAD)  # a row must fit into a block
+# A row must fit into a block. One thread: what the collector takes of a second core, pages go without.
+_READ = pj.ReadOptions(block_size=4 * MAX_PAYLOAD, use_threads=False)
 
 
 def fit_records(name: str, file: JournalFile, records: Sequence[Record]) -> tuple[pa.Table, list[str]]:

@@ -62,12 +62,14 @@ def _plain(value: object) -> object:
 
 def encode_frame(ordinal: int, row: bytes) -> bytes:
     """One frame. `row` is from `encode_row`. ValueError if it is too long."""
-    payload = f'{{"ordinal":{ordinal},'.encode() + row[1:]
-    if len(payload) > MAX_PAYLOAD:
-        raise ValueError(f"the row takes {len(payload)} bytes, more than {MAX_PAYLOAD}")
+    start = f'{{"ordinal":{ordinal},'.encode()
+    rest = row[1:]
+    size = len(start) + len(rest)
+    if size > MAX_PAYLOAD:
+        raise ValueError(f"the row takes {size} bytes, more than {MAX_PAYLOAD}")
     # The checksum covers the length too: a run of zeros, as a power cut leaves it, is then no valid frame.
-    checked = _U32.pack(len(payload)) + payload
-    return _U32.pack(crc32(checked)) + checked
+    start = _U32.pack(size) + start
+    return b"".join((_U32.pack(crc32(rest, crc32(start))), start, rest))
 
 
 def read_records(path: Path, after_ordinal: int = 0, offset: int = 0) -> Iterator[Record]:

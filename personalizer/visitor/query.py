@@ -14,7 +14,7 @@ import werkzeug.urls  # noqa: F401  (registers the error handler named below)
 from personalizer.cache import Cache
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import CLICK_KINDS
-from personalizer.visitor.touch import NO_TOUCH, UTM_NAMES, Touch, write_first, write_touch
+from personalizer.visitor.touch import NO_TOUCH, UTM_NAMES, Touch, first_facts, write_first, write_touch
 
 MAX_PARAMETERS = 100
 MAX_CLICK_ID = 512
@@ -31,17 +31,18 @@ _CLICK = re.compile(rf"(?<![^&])({'|'.join(CLICK_KINDS)})=([^&]*)")
 
 class Query:
     """A read query string. `touch` is None when it has none of our parameters; `facts` are the touch's, `last` and
-    `first` what the cookie keeps of it.
+    `first` what the cookie keeps of it, and `first_facts` what that tells.
 
     `duplicated` flags that one of them came twice; the first one counts. `clicked`: it names a click id, be it empty.
     """
 
-    __slots__ = ("clicked", "duplicated", "facts", "first", "last", "touch")
+    __slots__ = ("clicked", "duplicated", "facts", "first", "first_facts", "last", "touch")
 
     def __init__(self, touch: Touch, duplicated: bool, clicked: bool, first: str | None = None) -> None:
         self.facts = touch.facts
         self.last = write_touch(touch)
         self.first = write_first(touch) if first is None else first
+        self.first_facts = first_facts(self.first)
         self.touch = touch if any(touch) else None
         self.duplicated = duplicated
         self.clicked = clicked

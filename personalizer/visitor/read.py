@@ -124,7 +124,7 @@ class VisitorReader:
         elif memory is not None and memory.last:
             touch = read_touch(memory.last)
             facts.update(touch.facts)
-        tell_visit(memory, facts)
+        tell_visit(memory, query, facts)
         facts.update(company)
         if memory is not None:
             id_, visit = memory.id, memory.visit

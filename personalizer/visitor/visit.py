@@ -24,7 +24,7 @@ _CLEARING = frozenset({"search", "social", "email", "ads", "referral"})
 def begin_memory(now: float, company: str, new_id: Callable[[], str]) -> Memory:
     """The memory of a new visitor whose first visit begins at `now`."""
     id_, seconds = new_id(), int(now)
-    return Memory(id_, first_seen=seconds, last_seen=seconds, visits=1, visit=new_id()[:8], unit=id_, company=company)
+    return Memory(id_, first_seen=seconds, last_seen=seconds, visits=1, visit=id_[:8], unit=id_, company=company)
 
 
 def remember_view(
@@ -54,7 +54,7 @@ def remember_view(
             memory.first = query.first
 
 
-def tell_visit(memory: Memory | None, facts: Facts) -> None:
+def tell_visit(memory: Memory | None, query: Query, facts: Facts) -> None:
     """Add `visit.*` and `first.*` of a memory to `facts`; without one what is known of a new visitor: it is empty."""
     if memory is None:
         facts.update(_NEW_VISITOR)
@@ -69,7 +69,7 @@ def tell_visit(memory: Memory | None, facts: Facts) -> None:
     if memory.icp:
         facts["visit.icp"] = memory.icp
     if memory.first:
-        facts.update(first_facts(memory.first))
+        facts.update(query.first_facts if memory.first == query.first else first_facts(memory.first))
 
 
 def freeze_company(found: Facts, frozen: str) -> Facts:

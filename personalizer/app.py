@@ -34,6 +34,22 @@ def create_edge_app(edge: Edge) -> Flask:
             return {"status": "not ready", "detail": f"the disk of {edge.data} is full"}, 503
         return {"status": "ready", "revision": edge.content.registry.revision[:12]}, 200
 
+    @app.get("/robots.txt")
+    def robots() -> Response:
+        """Everything may be read: a page that must not be listed says so itself, and has to be read for it."""
+        sitemap = f"https://{edge.content.registry.site.hosts[0]}/sitemap.xml"
+        return Response(f"User-agent: *\nDisallow: /_pz/form/\nSitemap: {sitemap}\n", mimetype="text/plain")
+
+    @app.get("/sitemap.xml")
+    def sitemap() -> Response:
+        """The pages that search engines may list."""
+        registry = edge.content.registry
+        paths = sorted(page.path for page in registry.pages.values() if page.index)
+        urls = "".join(f"<url><loc>{escape(f'https://{registry.site.hosts[0]}{path}')}</loc></url>" for path in paths)
+        start = '<?xml version="1.0" encoding="UTF-8"?>'
+        body = f'{start}<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{urls}</urlset>'
+        return Response(body, mimetype="application/xml")
+
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
         """Problem documents for programs, one plain sentence for people."""

@@ -535,12 +535,24 @@ def test_a_variant_may_not_empty_what_the_template_needs(workspace: Write) -> No
     assert problems_of(workspace({"variants/pages/home/a.yaml": inherits})) == []
 
 
+def test_a_retired_path_must_be_free(workspace: Write) -> None:
+    root = workspace(
+        {
+            "variants/pages/home/page.yaml": "path: /home\nretired_paths:\n- /old\n- /other\ncopy: {headline: Hi}\n",
+            "variants/pages/other/page.yaml": "path: /other\nretired_paths:\n- /old\ncopy: {headline: Ho}\n",
+        }
+    )
+    assert [place(problem, root) for problem in check_workspace(root).problems] == [
+        "variants/pages/home/page.yaml:4",
+        "variants/pages/other/page.yaml:3",
+    ]
+
+
 def test_what_is_checked_and_not_acted_on_yet_is_a_warning(workspace: Write) -> None:
     root = workspace(
         {
             "variants/workspace.yaml": SMALL["variants/workspace.yaml"] + "custom: {b: {type: text, from: [url.b]}}\n",
             "variants/icps/a.yaml": "name: A\nmatch: {geo.eu: true}\nfit: {}\nteams: {sales: {ready: 1}}\n",
-            "variants/pages/home/page.yaml": "path: /home\nretired_paths: [/old]\ncopy: {headline: Hi}\n",
         }
     )
     checked = check_workspace(root)
@@ -548,7 +560,6 @@ def test_what_is_checked_and_not_acted_on_yet_is_a_warning(workspace: Write) -> 
     assert [(place(problem, root), problem.warning) for problem in checked.problems] == [
         ("variants/icps/a.yaml:3", True),
         ("variants/icps/a.yaml:4", True),
-        ("variants/pages/home/page.yaml:2", True),
         ("variants/workspace.yaml:3", True),
     ]
 

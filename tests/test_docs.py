@@ -245,7 +245,6 @@ def test_what_is_not_acted_on_is_said(tmp_path: Path) -> None:
     criterion = "[{when: {company.revenue: {gte: 1000000}}, points: 20, why: budget}]"
     for file, line in (
         ("icps/mid-market-saas.yaml", f"fit: {{able: {criterion}}}\nteams: {{sales: {{able: 2}}}}"),
-        ("pages/payroll/page.yaml", "retired_paths: [/wages]"),
         ("workspace.yaml", "custom: {budget: {type: number, from: [form.budget]}}"),
     ):
         with (tmp_path / "variants" / file).open("a") as document:

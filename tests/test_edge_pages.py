@@ -341,6 +341,25 @@ def test_a_trailing_slash_leads_to_the_page_and_keeps_the_query(server: Server, 
     assert "Set-Cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("query", ["", "?utm_source=a%20b&pz=x&x=%0d%0aSet-Cookie:%20a=b&y=%C3%A9"])
+def test_where_a_page_was_before_leads_to_it_and_keeps_the_query(server: Server, query: str) -> None:
+    for path in ("/payroll-software", "/payroll-software/"):
+        answer = Client(server).get(f"{path}{query}")
+        assert (answer.status, answer.headers["Location"]) == (301, f"/payroll{query}")
+        assert "Set-Cookie" not in answer.headers
+    assert Client(server).post_form("/payroll-software", {}).status == 405
+
+
+def test_search_engines_are_told_what_they_may_list(server: Server) -> None:
+    robots = Client(server).get("/robots.txt")
+    assert (robots.status, robots.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    assert "Disallow: /_pz/form/" in robots.body.decode()
+    (address,) = re.findall(r"^Sitemap: https://[^/]+(/.*)$", robots.body.decode(), re.MULTILINE)
+    sitemap = Client(server).get(address)
+    assert (sitemap.status, sitemap.headers["Content-Type"]) == (200, "application/xml; charset=utf-8")
+    assert re.findall(r"<loc>(.*?)</loc>", sitemap.body.decode()) == [], "pages for ads are not to be listed"
+
+
 @pytest.mark.parametrize(
     "host", [b"evil.example", b"localhost.", b"evil@localhost", b"localhost:evil", b"localhost:80:80", b"[::1]x", b""]
 )

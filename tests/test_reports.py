@@ -73,6 +73,7 @@ def _registry(**changes: Any) -> Registry:
             "time": _page("time", [_row("ops", 0.5)], ("lead",)),
         },
         paths={},
+        retired={},
         experiments={"split": split},
         goals=GOALS,
         derive=(),

@@ -117,6 +117,7 @@ class _Compiler:
             accounts=self._accounts(),
             pages={key: self._page(page, icps, personas, experiments) for key, page in documents.pages.items()},
             paths={page.doc.path: key for key, page in documents.pages.items()},
+            retired={path: key for key, page in documents.pages.items() for path in page.doc.retired_paths},
             experiments=experiments,
             goals={**{key: _goal(key, models.Goal(), self._site) for key in models.BUILT_IN_GOALS}}
             | {key: _goal(key, goal, self._site) for key, goal in workspace.goals.items()},
@@ -292,6 +293,7 @@ class _Compiler:
             presumed={key: self._presume(persona, ideal) for key, persona in personas.items()},
             negative=self._index({icp.key: icp.match for icp in considered if icp.kind == "negative"}),
             excluded=self._index({icp.key: icp.match for icp in considered if icp.kind == "excluded"}),
+            index=page.doc.index,
         )
 
     def _index(self, rules: Mapping[str, Condition]) -> RuleIndex:

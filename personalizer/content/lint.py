@@ -158,8 +158,6 @@ class _Lint:
             self._refer(page, ("goals", "primary"), "goal", goals.primary, self._goals)
             for place, goal in enumerate(goals.secondary):
                 self._refer(page, ("goals", "secondary", place), "goal", goal, self._goals)
-        if page.doc.retired_paths:
-            self._later(page, ("retired_paths",), "retired paths")
         self._lint_forms(page, page.doc.copy_)
 
     def _lint_forms(self, owner: Loaded[Any], copy: Mapping[str, Any]) -> None:
@@ -240,6 +238,12 @@ class _Lint:
             if page.doc.path in paths:
                 page.report(("path",), f"page {paths[page.doc.path]} has the path {page.doc.path} too.", "Change one.")
             paths.setdefault(page.doc.path, key)
+        for key, page in self._documents.pages.items():
+            for place, retired in enumerate(page.doc.retired_paths):
+                if retired in paths:
+                    what = f"page {paths[retired]} has the path {retired}, so nobody can be led on from it."
+                    page.report(("retired_paths", place), what, "Remove it here.")
+                paths.setdefault(retired, key)
 
     def _report_equal_rows(self) -> None:
         seen: dict[str, str] = {}

@@ -121,6 +121,7 @@ class Page:
     presumed: Mapping[str, RuleIndex]  # by persona: those of them that the persona belongs to, until one is ruled out
     negative: RuleIndex
     excluded: RuleIndex
+    index: bool = False  # whether search engines may list it
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ class Registry:
     accounts: Mapping[str, Facts]  # by domain: every list that names it; name, tier, relation from the first
     pages: Mapping[str, Page]
     paths: Mapping[str, str]  # URL path → page
+    retired: Mapping[str, str]  # earlier URL path → page
     experiments: Mapping[str, Experiment]
     goals: Mapping[str, Goal]
     derive: tuple[tuple[str, tuple[tuple[Condition, Value], ...]], ...]

@@ -38,6 +38,7 @@ class EdgeLayer:
         self._edge = edge
         self._app = app
         self._paths = edge.content.registry.paths
+        self._retired = edge.content.registry.retired
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -64,9 +65,17 @@ class EdgeLayer:
             return serve_page(self._edge, environ, page) if method in ("GET", "HEAD") else _wrong_method("GET, HEAD")
         if path.startswith("/_pz/"):
             return self._answer_own(path.removeprefix("/_pz/"), method, environ)
-        if path.endswith("/") and path.rstrip("/") in self._paths:
-            return self._without_slash(path, environ)
-        return None
+        return self._answer_elsewhere(path, method, environ)
+
+    def _answer_elsewhere(self, path: str, method: str, environ: Environ) -> Response | None:
+        """A page that is found at another path: with a slash too many, or where it was before. The query goes along."""
+        bare = path.rstrip("/")
+        retired = self._retired.get(path) or self._retired.get(bare)
+        if retired is not None:
+            if method not in ("GET", "HEAD"):
+                return _wrong_method("GET, HEAD")
+            return _redirect(301, self._edge.content.registry.pages[retired].path, environ)
+        return _redirect(308, bare, environ) if path != bare and bare in self._paths else None
 
     def _answer_own(self, path: str, method: str, environ: Environ) -> Response:
         """`/_pz/…`: the engine's own routes."""
@@ -91,10 +100,6 @@ class EdgeLayer:
             return problem(404, "no-form", "There is no such form.")
         return Response(303, b"", [("Location", known.path), NO_STORE])
 
-    def _without_slash(self, path: str, environ: Environ) -> Response:
-        query = quote(environ.get("QUERY_STRING", ""), safe="=&%+;:/?@,!$'()*~-._")
-        return Response(308, b"", [("Location", path.rstrip("/") + (f"?{query}" if query else "")), NO_STORE])
-
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:@/,]+))(?::\d{0,5})?", re.IGNORECASE)
 
@@ -115,6 +120,11 @@ def _unknown_host(host: str) -> Response:
     if not host or "," in host:
         return problem(400, "bad-host", "Send exactly one Host header.")
     return problem(400, "unknown-host", "This server does not answer for that host; see PERSONALIZER_ALLOWED_HOSTS.")
+
+
+def _redirect(status: int, path: str, environ: Environ) -> Response:
+    query = quote(environ.get("QUERY_STRING", ""), safe="=&%+;:/?@,!$'()*~-._")
+    return Response(status, b"", [("Location", path + (f"?{query}" if query else "")), NO_STORE])
 
 
 def _wrong_method(allowed: str) -> Response:

@@ -6,8 +6,7 @@ one that we did not sign, or grow past 1,000 bytes.
 
 from __future__ import annotations
 
-from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from personalizer.visitor.keys import SIGNATURE_LENGTH, Keys
 from personalizer.visitor.touch import read_touch, write_touch
@@ -160,7 +159,7 @@ def write_cookie(memory: Memory, keys: Keys) -> str:
     """
     payload = _encode(memory)
     if len(payload) > _MAX_PAYLOAD:
-        memory = copy(memory)
+        memory = replace(memory)
         while len(payload) > _MAX_PAYLOAD:
             _evict(memory)
             payload = _encode(memory)

@@ -20,7 +20,7 @@ NO_CODE = ("Content-Security-Policy", "default-src 'none'")
 
 
 def create_edge_app(edge: Edge) -> Flask:
-    """The public app: page paths and `/_pz` in the layer, health in Flask."""
+    """The public app: page paths and `/_pz` in the layer; health, and what crawlers ask for, in Flask."""
     app = Flask("personalizer", static_folder=None)
 
     @app.get("/healthz")

@@ -15,8 +15,8 @@ V = TypeVar("V")
 
 
 class Cache(Generic[K, V]):
-    """At most `size` values. They lie in two halves: when the newer one is full, the older one is forgotten, except for
-    what was asked for since."""
+    """At most `size` values; threads may share it. They lie in two halves: when the newer one is full, the older one is
+    forgotten, except for what was asked for since."""
 
     __slots__ = ("_half", "_newer", "_older")
 

@@ -1,6 +1,7 @@
 """Shapes that cross rooms: facts and their values, a visitor, a decision.
 
-What enters and leaves: nothing; these are plain, immutable records. Must not: import any room, do I/O, read a clock.
+What enters and leaves: nothing; these are plain records, changed by nobody but their maker. Must not: import any room,
+do I/O, read a clock.
 """
 
 from __future__ import annotations
@@ -103,8 +104,9 @@ class SiteRules:
     internal: tuple[IPv4Network | IPv6Network, ...]
 
 
-# The two records below are made for every page. Their `__init__` is written out, because compiled code runs one that
-# dataclasses write as slowly as any Python; nobody changes them once they are made.
+# The two records below are made for every page. They are not frozen and their `__init__` is written out, because
+# compiled code runs what dataclasses write as slowly as any Python. There `copy.copy` fails on them;
+# `dataclasses.replace` works.
 
 
 @dataclass(slots=True, init=False)

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import random
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from servers import (
@@ -358,6 +360,17 @@ def test_search_engines_are_told_what_they_may_list(server: Server) -> None:
     sitemap = Client(server).get(address)
     assert (sitemap.status, sitemap.headers["Content-Type"]) == (200, "application/xml; charset=utf-8")
     assert re.findall(r"<loc>(.*?)</loc>", sitemap.body.decode()) == [], "pages for ads are not to be listed"
+
+
+def test_a_page_that_may_be_listed_is(tmp_path: Path) -> None:
+    for name in ("variants", "templates"):
+        shutil.copytree(WORKSPACE / name, tmp_path / "site" / name)
+    with (tmp_path / "site/variants/pages/payroll/page.yaml").open("a") as page:
+        page.write("\nindex: true\n")
+    with run_server(tmp_path / "data", workspace=tmp_path / "site") as server:
+        sitemap = Client(server).get("/sitemap.xml").body.decode()
+        assert [urlsplit(url).path for url in re.findall(r"<loc>(.*?)</loc>", sitemap)] == ["/payroll"]
+        assert b'name="robots"' not in Client(server).get("/payroll").body
 
 
 @pytest.mark.parametrize(

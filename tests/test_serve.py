@@ -76,6 +76,12 @@ def test_a_second_server_on_the_same_data(server: Server) -> None:
     assert server.answers()
 
 
+def test_the_collector_yields_to_pages(server: Server) -> None:
+    (collector,) = server.collectors()
+    (worker, *_) = server.workers()
+    assert os.getpriority(os.PRIO_PROCESS, collector) > os.getpriority(os.PRIO_PROCESS, worker)
+
+
 def test_a_second_collector_on_the_same_data(server: Server) -> None:
     (collector,) = server.collectors()
     assert f"Another collector (process {collector})" in refused("collect", "--data", str(server.data))

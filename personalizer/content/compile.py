@@ -309,9 +309,10 @@ class _Compiler:
     def _personas_by_icp(self, icps: Mapping[str, Icp], personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
         told: dict[str, dict[str, Condition]] = {key: {} for key in icps}
         for persona in personas.values():
-            for icp in persona.icps if persona.match is not None else ():
-                if icp in told and persona.match is not None:
-                    told[icp][persona.key] = persona.match
+            if persona.match is None:
+                continue
+            for icp in told.keys() & set(persona.icps):
+                told[icp][persona.key] = persona.match
         return {key: self._index(rules) for key, rules in told.items()}
 
     def _row(self, name: str, variant: Loaded[models.Variant], share: float, experiment: str | None) -> Row | None:

@@ -241,8 +241,8 @@ class _Lint:
         for key, page in self._documents.pages.items():
             for place, retired in enumerate(page.doc.retired_paths):
                 if retired in paths:
-                    what = f"page {paths[retired]} has the path {retired}, so nobody can be led on from it."
-                    page.report(("retired_paths", place), what, "Remove it here.")
+                    what = f"page {paths[retired]} has or had the path {retired} too."
+                    page.report(("retired_paths", place), what, "Remove one.")
                 paths.setdefault(retired, key)
 
     def _report_equal_rows(self) -> None:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 20_000  # a commit; about 100 MB of rows
 LONGEST_PAUSE = 5.0  # seconds, after errors
 POLL = 0.1  # seconds
-BUSY_ROWS = 1000  # a commit costs as much as this many rows: so many in a turn, and the next one comes later
+BUSY_ROWS = 1000  # in a turn; a commit costs about as much as they do, so it pays to wait for more
 
 
 class Collected(NamedTuple):

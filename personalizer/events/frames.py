@@ -55,8 +55,6 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, Range):
         return {"low": value.low, "high": value.high}
-    if isinstance(value, Mapping):
-        return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

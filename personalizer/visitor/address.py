@@ -15,6 +15,7 @@ from personalizer.cache import Cache
 from personalizer.model import Facts, SiteRules
 
 CACHED_CLIENTS = 65_536
+_CACHED_LENGTH = 200  # characters
 MAX_FORWARDED = 1000  # characters of X-Forwarded-For that are read, from the right
 
 
@@ -66,8 +67,10 @@ class ClientRule:
         https = environ.get("wsgi.url_scheme") == "https"
         found = self._clients.get((peer, forwarded, scheme, https))
         if found is None:
-            key = (intern(peer), forwarded, intern(scheme), https)  # proxies are few: one text for all their clients
-            found = self._clients.put(key, self._read(peer, forwarded, scheme, https))
+            found = self._read(peer, forwarded, scheme, https)
+            if len(forwarded) + len(scheme) <= _CACHED_LENGTH:  # longer ones are nobody's, and must not fill the memory
+                # Behind proxies, peers and schemes are few: one text for all their clients.
+                self._clients.put((intern(peer), forwarded, intern(scheme), https), found)
         return found
 
     def _read(self, peer: str, forwarded: str, scheme: str, https: bool) -> Client:

@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from growthbook.core import gbhash
 
 from personalizer.content.compile import Content, apply_counters, load_content
 from personalizer.content.counters import Counter as Counters
+from personalizer.decision.ads import AdIndex, Campaign
 from personalizer.decision.decide import decide
 from personalizer.decision.registry import Registry
 from personalizer.decision.trace import trace_decision
+from personalizer.edge.record import record_exposure
+from personalizer.events.columns import COLUMNS
 from personalizer.model import Decision, Mode, Range, Reason, Source, Visitor
 
 CASES = json.loads((Path(__file__).parent / "cases/decisions.json").read_text())
@@ -102,6 +106,23 @@ def test_case(registries: Registries, group: int, case: dict[str, Any]) -> None:
     assert visitor == before
     assert decision.revision == registries(group).revision[:12]
     assert not {"icp", "persona"} & decision.facts.keys()
+
+
+@pytest.mark.parametrize(("group", "case"), ALL)
+def test_the_row_of_the_journal_says_all_of_it(registries: Registries, group: int, case: dict[str, Any]) -> None:
+    """What is null may be missing, and nothing else."""
+    visitor = read_visitor(case["visitor"])
+    decision = decide(registries(group), case.get("page", "home"), visitor)
+    row = record_exposure(decision, visitor, "visitor-00000000.1", 1.0)
+    columns = {column.name for column in COLUMNS} | {"facts"}
+    said = {one.name: getattr(decision, one.name) for one in fields(decision) if one.name in columns}
+    assert {name: row.get(name) for name in said} == said
+
+
+def test_a_missing_value_is_not_an_empty_one() -> None:
+    told = {"ad.campaign": "c"}
+    ads = AdIndex({"c": Campaign("c", "home", {}, {}, told)}, {}, {("utm.source",): {("",): "c"}})
+    assert ads.find(None, {"utm.medium": "cpc"}) == {}
 
 
 @pytest.mark.parametrize(("group", "case"), ALL)

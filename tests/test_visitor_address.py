@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personalizer.model import SiteRules
 from personalizer.visitor.address import MAX_FORWARDED, ClientRule, parse_address
 
 CASES = json.loads((Path(__file__).parent / "cases" / "addresses.json").read_text())
@@ -48,6 +49,20 @@ def test_the_servers_own_scheme_counts_without_a_proxys() -> None:
     assert ClientRule([PROXY]).read(environ).https is True
     nobody = ClientRule([]).read({})
     assert (nobody.ip, nobody.address, nobody.https) == (None, "", False)
+
+
+def test_who_is_internal_follows_the_site() -> None:
+    client = ClientRule([]).read({"REMOTE_ADDR": "192.0.2.1"})
+    sites = [SiteRules((), "en", "UTC", (), (ip_network(network),)) for network in ("192.0.2.0/24", "198.51.100.0/24")]
+    assert [client.is_internal(site) for site in (*sites, *sites)] == [True, False, True, False]
+
+
+def test_clients_are_remembered_but_not_for_headers_of_any_length() -> None:
+    rule = ClientRule([PROXY])
+    for forwarded, kept in (("203.0.113.9", True), (f"{' ' * 500}203.0.113.9", False)):
+        environ = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": forwarded}
+        assert (rule.read(environ) is rule.read(dict(environ))) is kept
+        assert rule.read(environ).address == "203.0.113.9"
 
 
 @given(st.text(), st.text(), st.text())

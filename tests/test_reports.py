@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from personalizer.cache import Cache
 from personalizer.decision.ads import AdIndex
 from personalizer.decision.conditions import All, build_condition
 from personalizer.decision.index import RuleIndex
@@ -51,7 +52,7 @@ def _row(key: str, holdout: float, experiment: str | None = None) -> Row:
 def _page(key: str, rows: Sequence[Row], goals: tuple[str, ...]) -> Page:
     empty = RuleIndex([])
     table = {row.key: row for row in rows}
-    return Page(key, f"/{key}", None, "en", table, empty, frozenset(table), goals, empty, {}, empty, empty)
+    return Page(key, f"/{key}", None, "en", table, empty, frozenset(table), goals, empty, {}, empty, empty, None)
 
 
 def _registry(**changes: Any) -> Registry:
@@ -77,6 +78,7 @@ def _registry(**changes: Any) -> Registry:
         experiments={"split": split},
         goals=GOALS,
         derive=(),
+        choices=Cache(2),
     )
     return replace(registry, **changes)
 

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personalizer.cache import Cache
 from personalizer.content.compile import SCHEMA
 from personalizer.decision.conditions import Condition, say
-from personalizer.decision.index import FEW, RuleIndex
+from personalizer.decision.index import FEW, Answers, RuleIndex
 from personalizer.decision.parse import OPERATORS, compile_condition
 from personalizer.model import Range
 
@@ -290,13 +291,16 @@ NEVER = [{"utm.campaign": f"never {number}"} for number in range(FEW)]  # so man
 @settings(max_examples=100)
 def test_the_index_finds_what_a_scan_finds(rules: list[dict[str, Any]], people: list[dict[str, Any]]) -> None:
     keyed = [(f"r{place}", compiled(rule)) for place, rule in enumerate([*NEVER, *rules])]
-    index = RuleIndex(keyed)
-    hopeful = RuleIndex(keyed, or_unknown=True)
-    for facts in people:
+    answers: Answers = Cache(64)
+    index, remembering = RuleIndex(keyed), RuleIndex(keyed, answers)
+    others = RuleIndex(keyed[::-1], answers)
+    hopeful = RuleIndex(keyed, answers, or_unknown=True)
+    for facts in people * 2:
         scanned = [key for key, condition in keyed if condition.test(facts) is True]
         possible = [key for key, condition in keyed if condition.test(facts) is not False]
         assert index.true_rules(facts) == scanned
-        assert index.first(facts) == (scanned[0] if scanned else None)
+        assert index.first(facts) == remembering.first(facts) == (scanned[0] if scanned else None)
+        assert others.first(facts) == (scanned[-1] if scanned else None)
         assert hopeful.first(facts) == (possible[0] if possible else None)
 
 

@@ -6,8 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
-from itertools import product
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from conftest import write_workspace
 from growthbook.core import gbhash
 
-from personalizer.content.compile import MOST_ASKED, NEVER_RULES, Content, apply_counters, load_content
+from personalizer.content.compile import Content, apply_counters, load_content
 from personalizer.content.counters import Counter as Counters
 from personalizer.decision.ads import AdIndex, Campaign
 from personalizer.decision.decide import decide
@@ -23,8 +22,7 @@ from personalizer.decision.registry import Registry
 from personalizer.decision.trace import trace_decision
 from personalizer.edge.record import record_exposure
 from personalizer.events.columns import COLUMNS
-from personalizer.model import Decision, FactType, Mode, Range, Reason, Source, Visitor
-from personalizer.visitor.facts import FACTS
+from personalizer.model import Decision, Mode, Range, Reason, Source, Visitor
 
 CASES = json.loads((Path(__file__).parent / "cases/decisions.json").read_text())
 GROUPS = CASES["groups"]
@@ -178,28 +176,6 @@ def test_deciding_changes_nothing_in_the_registry(registries: Registries) -> Non
         for case in group["cases"]:
             decide(registries(number), case.get("page", "home"), read_visitor(case["visitor"]))
     assert {number: repr(registries(number)) for number in range(len(GROUPS))} == before
-
-
-def test_what_is_remembered_is_what_would_be_chosen(registries: Registries) -> None:
-    """Every visitor of every case on every page, in an order in which most choices were asked for by somebody else."""
-    for number, group in enumerate(GROUPS):
-        registry = registries(number)
-        forgetful = replace(registry, pages={key: replace(page, asked=None) for key, page in registry.pages.items()})
-        visitors = [read_visitor(case["visitor"]) for case in group["cases"]]
-        for visitor, page in product([*visitors, *visitors[::-1]], registry.pages):
-            assert all(one.asked is not None for one in registry.pages.values())
-            remembered, chosen = decide(registry, page, visitor), decide(forgetful, page, visitor)
-            assert asdict(remembered) == asdict(chosen)
-
-
-def test_a_page_that_asks_too_much_remembers_nothing(tmp_path: Path) -> None:
-    texts = [fact.name for fact in FACTS.values() if fact.type is FactType.TEXT and not fact.values]
-    asked = [{name: "x"} for name in texts if name not in NEVER_RULES][:MOST_ASKED]
-    variant = {"for": {"when": {"any": asked}}, "copy": {}}
-    content = load_content(write_workspace(tmp_path, {"variants/pages/home/a.yaml": variant}))
-    assert content.registry.pages["home"].asked is None
-    decision = decide(content.registry, "home", read_visitor({"facts": {"lookup": {"geo.city": "x"}}}))
-    assert decision.row == "a"
 
 
 def test_phase_and_weight_epoch_come_from_the_counters(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from personalizer.cache import Cache
 from personalizer.decision.ads import AdIndex
 from personalizer.decision.conditions import All, build_condition
 from personalizer.decision.index import RuleIndex
@@ -52,7 +51,7 @@ def _row(key: str, holdout: float, experiment: str | None = None) -> Row:
 def _page(key: str, rows: Sequence[Row], goals: tuple[str, ...]) -> Page:
     empty = RuleIndex([])
     table = {row.key: row for row in rows}
-    return Page(key, f"/{key}", None, "en", table, empty, frozenset(table), goals, empty, {}, empty, empty, None)
+    return Page(key, f"/{key}", None, "en", table, empty, frozenset(table), goals, empty, {}, empty, empty)
 
 
 def _registry(**changes: Any) -> Registry:
@@ -78,7 +77,6 @@ def _registry(**changes: Any) -> Registry:
         experiments={"split": split},
         goals=GOALS,
         derive=(),
-        choices=Cache(2),
     )
     return replace(registry, **changes)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,8 @@ from personalizer.content.money import minor_units
 from personalizer.content.pages import Renderings, render_workspace
 from personalizer.content.yaml import KeyPath
 from personalizer.decision.assign import compile_ranges
-from personalizer.decision.choose import ASKED_BY_STEPS
 from personalizer.decision.conditions import All, Compare, Condition, Node, build_condition
-from personalizer.decision.index import RuleIndex
+from personalizer.decision.index import REMEMBERED, Answers, RuleIndex
 from personalizer.decision.parse import FactSchema, compile_condition
 from personalizer.decision.registry import Experiment, Goal, Icp, Page, Persona, Registry, Row, Target
 from personalizer.errors import ContentError, Problem
@@ -39,11 +38,6 @@ SCHEMA = FactSchema(
     {name: kind for name, kind in FACT_TYPES.items() if name not in NEVER_RULES},
     {name: fact.values for name, fact in FACTS.items() if fact.values},
 )
-
-
-REMEMBERED = 65_536  # choices of a registry, about 15 MB
-MOST_ASKED = 32  # a page whose rules ask about more facts is seldom asked the same question twice
-_KINDS = ("ideal", "negative", "excluded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +97,14 @@ class _Compiler:
         self._documents = documents
         self._workspace = documents.workspace
         self._site = documents.workspace.doc.site
+        self._answers: Answers = Cache(REMEMBERED)  # of this registry's indexes
         self._presumed: dict[tuple[str, ...], RuleIndex] = {}  # most personas share their ICPs with others
 
     def compile(self) -> Registry:
         documents, workspace = self._documents, self._workspace.doc
         icps = self._icps()
         personas = self._personas(icps)
-        personas_of = _personas_by_icp(icps, personas)
         experiments = self._experiments()
-        pages = {
-            key: self._page(page, icps, personas, personas_of, experiments) for key, page in documents.pages.items()
-        }
         return Registry(
             revision=_content_hash(documents.files),
             site=self._site_rules(),
@@ -121,17 +112,16 @@ class _Compiler:
             currency=self._site.currency,
             icps=icps,
             personas=personas,
-            personas_of=personas_of,
+            personas_of=self._personas_by_icp(icps, personas),
             ads=compile_ads(documents, SCHEMA),
             accounts=self._accounts(),
-            pages=pages,
+            pages={key: self._page(page, icps, personas, experiments) for key, page in documents.pages.items()},
             paths={page.doc.path: key for key, page in documents.pages.items()},
             retired={path: key for key, page in documents.pages.items() for path in page.doc.retired_paths},
             experiments=experiments,
             goals={**{key: _goal(key, models.Goal(), self._site) for key in models.BUILT_IN_GOALS}}
             | {key: _goal(key, goal, self._site) for key, goal in workspace.goals.items()},
             derive=self._derive(),
-            choices=Cache(REMEMBERED),
         )
 
     # --- site ---
@@ -271,7 +261,6 @@ class _Compiler:
         page: Loaded[models.Page],
         icps: Mapping[str, Icp],
         personas: Mapping[str, Persona],
-        personas_of: Mapping[str, RuleIndex],
         experiments: Mapping[str, Experiment],
     ) -> Page:
         share = self._workspace.doc.holdout if page.doc.holdout is None else page.doc.holdout
@@ -291,31 +280,40 @@ class _Compiler:
         considered = [icp for icp in icps.values() if page.doc.considers(icp.product)]
         ideal = {icp.key: icp.match for icp in considered if icp.kind == "ideal"}
         goals = page.doc.goals
-        by_kind = {kind: _index({one.key: one.match for one in considered if one.kind == kind}) for kind in _KINDS}
-        row_index = _index({row.key: row.match for row in rows.values()})
         return Page(
             key=page.key,
             path=page.doc.path,
             product=page.doc.product,
             language=page.doc.language or self._site.language,
             rows=rows,
-            row_index=row_index,
+            row_index=self._index({row.key: row.match for row in rows.values()}),
             variants=frozenset(variants),
             goals=(goals.primary, *goals.secondary) if goals else (),
-            icps=by_kind["ideal"],
+            icps=self._index(ideal),
             presumed={key: self._presume(persona, ideal) for key, persona in personas.items()},
-            negative=by_kind["negative"],
-            excluded=by_kind["excluded"],
-            asked=_asked([*by_kind.values(), *(personas_of[key] for key in ideal), row_index]),
+            negative=self._index({icp.key: icp.match for icp in considered if icp.kind == "negative"}),
+            excluded=self._index({icp.key: icp.match for icp in considered if icp.kind == "excluded"}),
             index=page.doc.index,
         )
+
+    def _index(self, rules: Mapping[str, Condition]) -> RuleIndex:
+        return RuleIndex(tuple(rules.items()), self._answers)
 
     def _presume(self, persona: Persona, ideal: Mapping[str, Condition]) -> RuleIndex:
         keys = tuple(key for key in persona.icps if key in ideal)
         if keys not in self._presumed:
             rules = [(key, ideal[key]) for key in keys]
-            self._presumed[keys] = RuleIndex(rules, or_unknown=True)
+            self._presumed[keys] = RuleIndex(rules, self._answers, or_unknown=True)
         return self._presumed[keys]
+
+    def _personas_by_icp(self, icps: Mapping[str, Icp], personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
+        told: dict[str, dict[str, Condition]] = {key: {} for key in icps}
+        for persona in personas.values():
+            if persona.match is None:
+                continue
+            for icp in told.keys() & set(persona.icps):
+                told[icp][persona.key] = persona.match
+        return {key: self._index(rules) for key, rules in told.items()}
 
     def _row(self, name: str, variant: Loaded[models.Variant], share: float, experiment: str | None) -> Row | None:
         whom = variant.doc.for_
@@ -335,16 +333,6 @@ class _Compiler:
             holdout=share if variant.doc.holdout is None else variant.doc.holdout,
             experiment=experiment,
         )
-
-
-def _personas_by_icp(icps: Mapping[str, Icp], personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
-    told: dict[str, dict[str, Condition]] = {key: {} for key in icps}
-    for persona in personas.values():
-        if persona.match is None:
-            continue
-        for icp in told.keys() & set(persona.icps):
-            told[icp][persona.key] = persona.match
-    return {key: _index(rules) for key, rules in told.items()}
 
 
 _ROW_FACTS = (  # in the order in which rows are ranked
@@ -383,16 +371,6 @@ def _rank(name: str, variant: models.Variant) -> tuple[Any, ...]:
 def _precedence(priority: int | None, match: Condition | None, key: str) -> tuple[Any, ...]:
     conditions = len(match.leaves) if match else 0
     return priority is None, priority or 0, -conditions, key
-
-
-def _index(rules: Mapping[str, Condition]) -> RuleIndex:
-    return RuleIndex(tuple(rules.items()))
-
-
-def _asked(indexes: Iterable[RuleIndex]) -> tuple[str, ...] | None:
-    """The facts on which a page's choices depend; None for more than choices are remembered by."""
-    facts = {*ASKED_BY_STEPS}.union(*(index.facts for index in indexes)) - {"icp", "persona"}
-    return tuple(sorted(facts)) if len(facts) <= MOST_ASKED else None
 
 
 def _target(serve: models.Serve | None) -> Target:

@@ -7,9 +7,8 @@ clock or throw dice; the edge, the preview, the CLI and the replay all call `dec
 from __future__ import annotations
 
 from personalizer.decision.assign import choose_arm, hash_unit, in_namespace
-from personalizer.decision.choose import choose
 from personalizer.decision.recognize import Known, recognize
-from personalizer.decision.registry import Choice, Experiment, Icp, Page, Registry, Row, Target
+from personalizer.decision.registry import Experiment, Icp, Page, Registry, Row, Target
 from personalizer.model import Decision, Facts, Reason, Source, Visitor
 
 ORIGINAL = "original"
@@ -22,12 +21,12 @@ def decide(registry: Registry, page_key: str, visitor: Visitor) -> Decision:
     page = registry.pages[page_key]
     known = recognize(registry, visitor)  # 0
     decision = Decision(page.key, registry.revision[:12], visitor.not_counted, known.facts)
-    choice = choose(registry, page, known.facts)  # 1 to 5, as far as facts alone decide them
-    refused = _refuse(registry, page, visitor, known, choice, decision)  # 1, 2
+    refused = _refuse(registry, page, visitor, known, decision)  # 1, 2
     if refused is not None:
         _send_away(page, refused, decision)
     else:
-        row = _take_choice(page, choice, decision)  # 3, 4, 5
+        _choose_icp_and_persona(registry, page, decision)  # 3, 4
+        row = _choose_row(page, decision)  # 5
         if row is not None and not _hold_out(row, visitor, decision):  # 6
             _deal_arm(registry, row, visitor, decision)  # 7
         decision.shown = f"{page.key}/{decision.variant or ORIGINAL}"
@@ -39,14 +38,13 @@ def decide(registry: Registry, page_key: str, visitor: Visitor) -> Decision:
 # --- steps 1 and 2: who is refused ---
 
 
-def _refuse(
-    registry: Registry, page: Page, visitor: Visitor, known: Known, choice: Choice, decision: Decision
-) -> Target | None:
-    if choice.excluded is not None:
-        decision.icp = choice.excluded
+def _refuse(registry: Registry, page: Page, visitor: Visitor, known: Known, decision: Decision) -> Target | None:
+    excluded = page.excluded.first(known.facts)
+    if excluded is not None:
+        decision.icp = excluded
         decision.reasons.append(Reason.EXCLUDED)
-        return registry.icps[choice.excluded].target
-    icp = _find_negative(registry, page, known, choice) if choice.negatives else None
+        return registry.icps[excluded].target
+    icp = find_negative(registry, page, known)
     if icp is None:
         return None
     if visitor.unit and icp.exploration > hash_unit(f"explore:{icp.key}", visitor.unit):
@@ -60,10 +58,13 @@ def _refuse(
     return icp.target
 
 
-def _find_negative(registry: Registry, page: Page, known: Known, choice: Choice) -> Icp | None:
-    """The first negative ICP that also matches when it sees only facts that prove something: a wrong refusal is the
-    dear error."""
-    for key in choice.negatives:
+def find_negative(registry: Registry, page: Page, known: Known) -> Icp | None:
+    """The first negative ICP that matches, also when it sees only facts that prove something: a wrong refusal is the
+    dear error. None acts against a persona that an ad declares or against a target account."""
+    facts = known.facts
+    if not page.negative or "ad.persona" in facts or facts.get("company.relation") == "target":
+        return None
+    for key in page.negative.true_rules(facts):
         icp = registry.icps[key]
         proof = PROOF_OR_LOOKUP if icp.lookup else PROOF
         if icp.match.test(evidence_of(page, known, proof)) is True:
@@ -91,22 +92,75 @@ def _send_away(page: Page, target: Target, decision: Decision) -> None:
         decision.shown = "unavailable"
 
 
-# --- steps 3 to 5: who it is, and what is written for them ---
+# --- steps 3 and 4: who it is ---
 
 
-def _take_choice(page: Page, choice: Choice, decision: Decision) -> Row | None:
-    decision.icp = choice.icp
-    decision.persona = choice.persona
-    decision.reasons.extend(choice.reasons)
-    if choice.row is None:
+def _choose_icp_and_persona(registry: Registry, page: Page, decision: Decision) -> None:
+    facts = decision.facts
+    decision.icp = page.icps.first(facts)
+    declared = facts.get("ad.persona")
+    remembered = facts.get("visit.persona")
+    if declared in registry.personas:
+        _declare(registry, page, str(declared), decision)
+    elif not (remembered in registry.personas and _remember(registry, page, str(remembered), decision)):
+        decision.reasons.append(Reason.MATCHED if decision.icp else Reason.NO_ICP)
+        index = registry.personas_of.get(decision.icp) if decision.icp else None
+        decision.persona = index.first(facts) if index else None
+        decision.reasons.append(Reason.MATCHED if decision.persona else Reason.NO_PERSONA)
+
+
+def _declare(registry: Registry, page: Page, persona: str, decision: Decision) -> None:
+    """An ad's promise is kept: its persona is served, inside the matched ICP or with one that is not ruled out."""
+    decision.persona = persona
+    if decision.icp in registry.personas[persona].icps:
+        decision.reasons.append(Reason.MATCHED)
+    else:
+        matched = decision.icp
+        decision.icp = page.presumed[persona].first(decision.facts)
+        if matched:
+            decision.reasons.append(Reason.OUTSIDE_ICP)
+        else:
+            decision.reasons.append(Reason.PRESUMED if decision.icp else Reason.NO_ICP)
+    decision.reasons.append(Reason.DECLARED_BY_AD)
+
+
+def _remember(registry: Registry, page: Page, persona: str, decision: Decision) -> bool:
+    """Whether the remembered persona still fits: it belongs to the matched ICP, or to one that is not ruled out."""
+    if decision.icp:
+        if decision.icp not in registry.personas[persona].icps:
+            return False
+        decision.reasons.append(Reason.MATCHED)
+    else:
+        presumed = page.presumed[persona].first(decision.facts)
+        if presumed is None:
+            return False
+        decision.icp = presumed
+        decision.reasons.append(Reason.PRESUMED)
+    decision.persona = persona
+    decision.reasons.append(Reason.REMEMBERED)
+    return True
+
+
+# --- steps 5 to 7: what they get ---
+
+
+def _choose_row(page: Page, decision: Decision) -> Row | None:
+    facts = decision.facts
+    if decision.icp:
+        facts["icp"] = decision.icp
+    if decision.persona:
+        facts["persona"] = decision.persona
+    key = page.row_index.first(facts)
+    facts.pop("icp", None)
+    facts.pop("persona", None)
+    if key is None:
+        decision.reasons.append(Reason.NO_ROW)
         return None
-    row = page.rows[choice.row]
+    row = page.rows[key]
     decision.row = row.key
     decision.variant = row.variant
+    decision.reasons.append(Reason.ROW)
     return row
-
-
-# --- steps 6 and 7: what they get ---
 
 
 def _hold_out(row: Row, visitor: Visitor, decision: Decision) -> bool:

@@ -2,33 +2,47 @@
 
 What enters: named, compiled conditions in order. What leaves: the first, or all, that are true. Must not: ever skip a
 rule that would be true; the index only leaves out rules whose required equality the facts do not meet.
+
+What the first rule was for the same values of the facts that the rules ask about is remembered: it cannot be another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from personalizer.cache import Cache
 from personalizer.decision.conditions import All, Any_, Compare, Condition, Node
 from personalizer.model import Facts, FactType
 
 FEW = 16  # so many rules are tried faster one by one than found by their values
 PAIRS = 64  # so many pairs of values at most are listed for one rule
 
+FEWEST = 2  # so many rules are tried as fast as an answer is found
+MOST_FACTS = 8  # rules that ask about more are seldom asked the same question twice, and remember nothing
+REMEMBERED = 65_536  # answers of all indexes of a registry together, about 15 MB
+
 Key = tuple[object, ...]
 Required = tuple[tuple[str, ...], frozenset[Key]]  # one or two facts, and the folded values of which they must have one
+Answers = Cache[Key, str]  # an index and the values of its facts, raw → the first rule's key, or ""
 
 
 class RuleIndex:
-    """Rules in order. `first(facts)` costs one look-up for each indexed fact, plus the rules that this finds.
+    """Rules in order. `first(facts)` costs one look-up when it was asked the same before; else one for each indexed
+    fact, plus the rules that this finds.
 
-    With `or_unknown` it finds rules that are not false: true, or unknown for want of a fact.
+    `answers` is where it remembers, shared by the indexes of a registry. With `or_unknown` it finds rules that are not
+    false: true, or unknown for want of a fact.
     """
 
-    __slots__ = ("_always", "_or_unknown", "_tables", "facts", "rules")
+    __slots__ = ("_always", "_answers", "_names", "_or_unknown", "_tables", "facts", "rules")
 
-    def __init__(self, rules: Sequence[tuple[str, Condition]], *, or_unknown: bool = False) -> None:
+    def __init__(
+        self, rules: Sequence[tuple[str, Condition]], answers: Answers | None = None, *, or_unknown: bool = False
+    ) -> None:
         self.rules = tuple(rules)
         self.facts = frozenset(leaf.fact for _, condition in rules for leaf in condition.leaves)
+        self._names = tuple(sorted(self.facts))
+        self._answers = answers if len(rules) > FEWEST and len(self._names) <= MOST_FACTS else None
         self._or_unknown = or_unknown
         always: list[int] = []
         tables: dict[tuple[str, ...], dict[Key, list[int]]] = {}
@@ -67,11 +81,24 @@ class RuleIndex:
 
     def first(self, facts: Facts) -> str | None:
         """Key of the first rule that holds."""
+        answers = self._answers
+        if answers is None:
+            return self._find(facts) or None
+        asked: list[object] = [id(self)]
+        for name in self._names:
+            asked.append(facts.get(name))
+        question = tuple(asked)
+        known = answers.get(question)
+        if known is None:
+            known = answers.put(question, self._find(facts))
+        return known or None
+
+    def _find(self, facts: Facts) -> str:
         for place in self.candidates(facts):
             key, condition = self.rules[place]
             if self._holds(condition.test(facts)):
                 return key
-        return None
+        return ""
 
     def _holds(self, verdict: bool | None) -> bool:
         return verdict is True or (verdict is None and self._or_unknown)

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from personalizer.cache import Cache
 from personalizer.decision.ads import AdIndex
 from personalizer.decision.conditions import Condition
 from personalizer.decision.index import RuleIndex
-from personalizer.model import Facts, Reason, SiteRules, Value
+from personalizer.model import Facts, SiteRules, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +121,7 @@ class Page:
     presumed: Mapping[str, RuleIndex]  # by persona: those of them that the persona belongs to, until one is ruled out
     negative: RuleIndex
     excluded: RuleIndex
-    asked: tuple[str, ...] | None  # facts on which its `Choice`s depend; None: too many to remember any by them
     index: bool = False  # whether search engines may list it
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What facts alone decide on a page, in steps 1 to 5. With `excluded` (an ICP) nothing else was looked for.
-
-    `negatives` are the negative ICPs that match, in order; `reasons` are those of steps 3 to 5.
-    """
-
-    excluded: str | None
-    negatives: tuple[str, ...]
-    icp: str | None
-    persona: str | None
-    row: str | None
-    reasons: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,4 +154,3 @@ class Registry:
     experiments: Mapping[str, Experiment]
     goals: Mapping[str, Goal]
     derive: tuple[tuple[str, tuple[tuple[Condition, Value], ...]], ...]
-    choices: Cache[tuple[object, ...], Choice]  # by page and the values of the facts that it asks about

@@ -206,7 +206,7 @@ def run_worker(settings: Settings, content: Content, reader: VisitorReader) -> N
     os.environ.clear()  # every request's environ begins as a copy of it, and nothing here reads it
     gc.freeze()  # content stays for good: no collection looks through it again, and its pages stay the parent's
     edge = open_edge(settings, content, reader)
-    app = create_edge_app(edge)
+    app = create_edge_app(edge).wsgi_app
     try:
         _WorkerServer(
             "personalizer",

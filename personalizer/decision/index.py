@@ -4,15 +4,18 @@ What enters: named, compiled conditions in order. What leaves: the first, or all
 rule that would be true; the index only leaves out rules whose required equality the facts do not meet.
 
 What the first rule was for the same values of the facts that the rules ask about is remembered: it cannot be another.
+Of a number only its place among the rules' bounds counts, so that 240 and 241 employees are one question.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from personalizer.cache import Cache
 from personalizer.decision.conditions import All, Any_, Compare, Condition, Node
-from personalizer.model import Facts, FactType
+from personalizer.model import Facts, FactType, Range
 
 FEW = 16  # so many rules are tried faster one by one than found by their values
 PAIRS = 64  # so many pairs of values at most are listed for one rule
@@ -34,15 +37,15 @@ class RuleIndex:
     false: true, or unknown for want of a fact.
     """
 
-    __slots__ = ("_always", "_answers", "_names", "_or_unknown", "_tables", "facts", "rules")
+    __slots__ = ("_always", "_answers", "_asked", "_or_unknown", "_tables", "facts", "rules")
 
     def __init__(
         self, rules: Sequence[tuple[str, Condition]], answers: Answers | None = None, *, or_unknown: bool = False
     ) -> None:
         self.rules = tuple(rules)
         self.facts = frozenset(leaf.fact for _, condition in rules for leaf in condition.leaves)
-        self._names = tuple(sorted(self.facts))
-        self._answers = answers if len(rules) > FEWEST and len(self._names) <= MOST_FACTS else None
+        self._asked = tuple((name, _bounds(name, self.rules)) for name in sorted(self.facts))
+        self._answers = answers if len(rules) > FEWEST and len(self._asked) <= MOST_FACTS else None
         self._or_unknown = or_unknown
         always: list[int] = []
         tables: dict[tuple[str, ...], dict[Key, list[int]]] = {}
@@ -85,8 +88,9 @@ class RuleIndex:
         if answers is None:
             return self._find(facts) or None
         asked: list[object] = [id(self)]
-        for name in self._names:
-            asked.append(facts.get(name))
+        for name, bounds in self._asked:
+            value = facts.get(name)
+            asked.append(value if value is None or not bounds else _place(value, bounds))
         question = tuple(asked)
         known = answers.get(question)
         if known is None:
@@ -102,6 +106,28 @@ class RuleIndex:
 
     def _holds(self, verdict: bool | None) -> bool:
         return verdict is True or (verdict is None and self._or_unknown)
+
+
+def _bounds(name: str, rules: Sequence[tuple[str, Condition]]) -> list[float]:
+    """The numbers with which rules compare a fact, in order; none for a fact that is no number."""
+    leaves = [leaf for _, condition in rules for leaf in condition.leaves if leaf.fact == name and leaf.op != "known"]
+    if any(leaf.type not in (FactType.NUMBER, FactType.RANGE) for leaf in leaves):
+        return []
+    return sorted({bound for leaf in leaves for bound in _operands(leaf)})
+
+
+def _operands(leaf: Compare) -> tuple[Any, ...]:
+    return leaf.operand if isinstance(leaf.operand, tuple) else (leaf.operand,)
+
+
+def _place(value: Any, bounds: list[float]) -> object:
+    """Where a number, or both ends of a range, lie among the bounds: below, at, or between which of them."""
+    if type(value) is not Range:
+        return bisect_left(bounds, value) + bisect_right(bounds, value)
+    low = bisect_left(bounds, value.low) + bisect_right(bounds, value.low)
+    if value.low == value.high:
+        return low
+    return low, bisect_left(bounds, value.high) + bisect_right(bounds, value.high)
 
 
 def _keys(names: tuple[str, ...], facts: Facts) -> Sequence[Key]:
@@ -154,5 +180,4 @@ def _pair(node: All, found: list[list[Required]]) -> list[Required] | None:
 def _required_leaf(leaf: Compare) -> list[Required] | None:
     if leaf.op not in ("eq", "in", "has", "has_any") or leaf.type in (FactType.RANGE, FactType.FLAG):
         return None
-    operand = leaf.operand if isinstance(leaf.operand, tuple) else (leaf.operand,)
-    return [((leaf.fact,), frozenset((value,) for value in operand))]
+    return [((leaf.fact,), frozenset((value,) for value in _operands(leaf)))]

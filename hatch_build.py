@@ -35,6 +35,7 @@ COMPILED = (  # not device.py: it extends a class of another library, which comp
     "personalizer/visitor/referrer.py",
     "personalizer/visitor/touch.py",
     "personalizer/visitor/visit.py",
+    "personalizer/content/deflate.py",
     "personalizer/content/render.py",
     "personalizer/edge/layer.py",
     "personalizer/edge/page.py",

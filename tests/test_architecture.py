@@ -40,8 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # All that the decision may import besides itself and the model: what computes, and nothing that knows the world.
 PURE = {
-    "__future__", "collections", "dataclasses", "difflib", "enum", "fnmatch", "fnv_hash_fast", "functools", "math",
-    "re", "typing", "unicodedata",
+    "__future__", "bisect", "collections", "dataclasses", "difflib", "enum", "fnmatch", "fnv_hash_fast", "functools",
+    "math", "re", "typing", "unicodedata",
 }  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__", "globals"}
 CATCH_ALLS = {"utils", "util", "helpers", "helper", "common", "services", "service", "managers", "manager", "misc"}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
+import random
 import shutil
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,9 @@ from servers import (
 )
 from test_hostile import MARKUP, make_workspace
 
+from personalizer.content.compile import Content
+from personalizer.visitor.facts import TOKENS
+
 LINKS = demo_links()
 PAGES = ["/payroll", "/startup", "/_pz/thanks/payroll", *LINKS.values()]
 FLAGS = [
@@ -52,6 +58,16 @@ new PerformanceObserver(list => { for (const entry of list.getEntries()) sum += 
   .observe({type: "layout-shift", buffered: true});
 scrollTo(0, document.body.scrollHeight);
 requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(sum), 100)));
+"""
+
+
+DECODE = """
+const [packed, done] = arguments;
+Promise.all(packed.map(async one => {
+  const bytes = Uint8Array.from(atob(one), letter => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+})).then(done, error => done(String(error)));
 """
 
 
@@ -300,3 +316,21 @@ def test_who_does_not_want_to_be_remembered_is_not(browser: Browser) -> None:
     decision = browser.open(LINKS["cfo"])
     assert browser.server.exposures()[decision]["consent"] == "storage_free"
     assert browser.find("h1").text == "Your company closes payroll in one afternoon"
+
+
+@pytest.mark.slow
+def test_chromium_reads_compressed_pages_as_they_were(browser: Browser, sample_content: Content) -> None:
+    """`make soak`: 10,000 random facts; here fewer."""
+    draw = random.Random(3)
+    ready = sorted(sample_content.renderings.ready.items())
+    total, batch = 10_000 if os.environ.get("PERSONALIZER_SOAK") else 500, 100
+    browser.open("/payroll")
+    for start in range(0, total, batch):
+        plain, packed = [], []
+        for number in range(start, start + batch):
+            value = "".join(draw.choices("abc <>&\"'äßไทย😀/?#{}%", k=draw.randrange(80)))
+            filled = ("id.mac", "cfo", "holdout", dict.fromkeys(TOKENS, value))
+            rendering = ready[number % len(ready)][1]
+            plain.append(rendering.fill(*filled).decode())
+            packed.append(b64encode(rendering.fill_gzip(*filled)).decode())
+        assert browser.chrome.execute_async_script(DECODE, packed) == plain

@@ -248,7 +248,9 @@ class _Workshop:
         try:
             names = _display_names(view.language)
             source = PageSource(self._environment.get_template(template), copy, view, variant, marks, names)
-            result.ready[shown] = source.render(self._site)
+            rendering = source.render(self._site)
+            rendering.deflate()
+            result.ready[shown] = rendering
             result.sources[shown] = source
         except TemplateNotFound as error:
             self._break(*self._where(error, template), f"asks for {error.name}, which is not in templates/")

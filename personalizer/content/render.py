@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from personalizer.cache import Cache
 from personalizer.content.copy import Marks, Token
+from personalizer.content.deflate import deflate_pieces, join_gzip
 from personalizer.model import Facts
 
 TOKEN_LIMIT = 60  # characters of a fact that a page shows
@@ -52,7 +53,7 @@ _ESCAPED: dict[Escape, Cache[str, bytes]] = {escape_text: Cache(8192), escape_ur
 class Rendering:
     """One variant of one page, ready to serve: static pieces, and holes for facts and for the decision's own marks."""
 
-    __slots__ = ("_arm", "_decision", "_facts", "_pieces", "_row", "csp", "language")
+    __slots__ = ("_arm", "_decision", "_deflated", "_facts", "_pieces", "_row", "csp", "language")
 
     def __init__(
         self, html: str, marks: Marks, names: Mapping[str, Mapping[str, str]], language: str, frames: frozenset[str]
@@ -66,6 +67,7 @@ class Rendering:
             raise MisplacedTokens([(marks.tokens[index], where) for index, where in scan.faults])
         parts = marks.pattern.split(html)  # text, index, text, index, …, text
         self._pieces: list[bytes] = [part.encode() if place % 2 == 0 else b"" for place, part in enumerate(parts)]
+        self._deflated: list[bytes] = []
         self._facts: list[tuple[int, str, bytes, Escape, Cache[str, bytes], Mapping[str, str]]] = []
         places: dict[str, list[int]] = {name: [] for name in _SYSTEM}
         for count, escaper in enumerate(scan.escapes):
@@ -81,8 +83,19 @@ class Rendering:
         self.language = language
         self.csp = _content_security_policy(scan.styles, frames)
 
+    def deflate(self) -> None:
+        """Get ready for `fill_gzip`: takes some hundred µs, so it is done when content is published."""
+        self._deflated = deflate_pieces(self._pieces)
+
     def fill(self, decision: str, row: str, arm: str, facts: Facts) -> bytes:
         """The page for one view. `decision` is the signed decision id; `row` and `arm` are keys of content."""
+        return b"".join(self._fill(decision, row, arm, facts))
+
+    def fill_gzip(self, decision: str, row: str, arm: str, facts: Facts) -> bytes:
+        """The same page, compressed."""
+        return join_gzip(self._fill(decision, row, arm, facts), self._deflated)
+
+    def _fill(self, decision: str, row: str, arm: str, facts: Facts) -> list[bytes]:
         pieces = self._pieces.copy()
         for place, fact, fallback, escaper, known, names in self._facts:
             value = facts.get(fact)
@@ -97,7 +110,7 @@ class Rendering:
             encoded = text.encode()
             for place in places:
                 pieces[place] = encoded
-        return b"".join(pieces)
+        return pieces
 
 
 def system_marks(marks: Marks) -> dict[str, str]:

@@ -15,7 +15,7 @@ from personalizer.content.pages import THANKS, FormState
 from personalizer.decision.decide import ORIGINAL, decide
 from personalizer.edge.limits import MAX_FORM, BodyRefused, is_cross_site, read_body
 from personalizer.edge.record import record_conversion, record_refusal
-from personalizer.edge.respond import HTML, NO_STORE, SECURITY, Response, problem
+from personalizer.edge.respond import GZIP, HTML, NO_STORE, SECURITY, Response, accepts_gzip, problem
 from personalizer.edge.signals import goal_cookie, known_visitor
 from personalizer.edge.state import Edge, Environ
 from personalizer.errors import JournalRefused
@@ -67,6 +67,8 @@ def show_thanks(edge: Edge, environ: Environ, page: str) -> Response:
     reading = edge.reader.read(environ, edge.content.registry.site, time.time(), page_view=False)
     facts = decide(edge.content.registry, page, reading.visitor).facts
     headers = [HTML, NO_STORE, *SECURITY, ("Content-Security-Policy", rendering.csp)]
+    if accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
+        return Response(200, rendering.fill_gzip("", "", "", facts), [*headers, GZIP])
     return Response(200, rendering.fill("", "", "", facts), headers)
 
 

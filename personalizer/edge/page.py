@@ -11,9 +11,11 @@ import random
 import time
 from urllib.parse import quote
 
+from personalizer.content.render import Rendering
 from personalizer.decision.decide import decide
+from personalizer.decision.registry import Registry
 from personalizer.edge.record import record_exposure
-from personalizer.edge.respond import HTML, NO_STORE, SECURITY, STRICT_TRANSPORT, Headers, Response
+from personalizer.edge.respond import GZIP, HTML, NO_STORE, SECURITY, STRICT_TRANSPORT, Headers, Response, accepts_gzip
 from personalizer.edge.state import Edge, Environ, cookie_header
 from personalizer.errors import JournalRefused
 from personalizer.model import Decision
@@ -32,7 +34,7 @@ def serve_page(edge: Edge, environ: Environ, page: str) -> Response:
     """Read the visitor, decide, journal the exposure, fill the page."""
     began = time.perf_counter()
     now = time.time()
-    registry = edge.content.registry
+    registry: Registry = edge.content.registry
     reading = edge.reader.read(environ, registry.site, now)
     decision = decide(registry, page, reading.visitor)
     decision_id = f"{reading.visitor.id}.{make_nonce()}"
@@ -40,10 +42,15 @@ def serve_page(edge: Edge, environ: Environ, page: str) -> Response:
     if environ["REQUEST_METHOD"] != "HEAD":
         _journal(edge, decision, reading, decision_id, now)
     headers = _headers(edge, reading, decision, token)
-    rendering = edge.content.renderings.ready.get(decision.shown)
+    rendering: Rendering | None = edge.content.renderings.ready.get(decision.shown)
     if rendering is None:
         return Response(decision.status, b"", [*headers, ("Location", quote(decision.shown, safe=_URL_SAFE))])
-    body = rendering.fill(token, decision.row or "", arm_label(decision), decision.facts)
+    row, arm = decision.row or "", arm_label(decision)
+    if accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
+        body = rendering.fill_gzip(token, row, arm, decision.facts)
+        headers.append(GZIP)
+    else:
+        body = rendering.fill(token, row, arm, decision.facts)
     headers += (("Content-Security-Policy", rendering.csp), ("Server-Timing", f"pz;dur={_milliseconds(began)}"))
     return Response(decision.status, body, headers)
 

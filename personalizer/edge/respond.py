@@ -6,11 +6,16 @@ header unescaped, or decide anything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import orjson
+
+from personalizer.cache import Cache
+
+MAX_ACCEPT = 200  # characters of Accept-Encoding that are read
 
 Headers = list[tuple[str, str]]
 StartResponse = Callable[[str, Headers], Any]
@@ -19,6 +24,7 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in H
 
 HTML = ("Content-Type", "text/html; charset=utf-8")
 NO_STORE = ("Cache-Control", "private, no-store")
+GZIP = ("Content-Encoding", "gzip")  # without `Vary`: what nobody may store is not told apart by it
 IMMUTABLE = ("Cache-Control", "public, max-age=31536000, immutable")
 SECURITY: tuple[tuple[str, str], ...] = (
     ("X-Content-Type-Options", "nosniff"),
@@ -48,6 +54,21 @@ class Response:
         """Send it as WSGI; `head` leaves the body out and keeps its length."""
         start_response(_STATUS_LINES[self.status], [*self.headers, ("Content-Length", str(len(self.body)))])
         return [] if head else [self.body]
+
+
+_GZIP = re.compile(r"(?:^|,)\s*(?:x-)?gzip\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?(?=,|$)", re.IGNORECASE)
+_accepting: Cache[str, bool] = Cache(512)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether an answer may be compressed, by the Accept-Encoding of the request."""
+    if len(accept_encoding) > MAX_ACCEPT:
+        accept_encoding = accept_encoding[:MAX_ACCEPT]
+    known = _accepting.get(accept_encoding)
+    if known is None:
+        found = _GZIP.search(accept_encoding)
+        known = _accepting.put(accept_encoding, found is not None and (found[1] or "1").strip("0.") != "")
+    return known
 
 
 def problem(status: int, kind: str, detail: str, *headers: tuple[str, str]) -> Response:

@@ -15,9 +15,9 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
-from zlib import crc32
 
 import orjson
+from zlib_ng.zlib_ng import crc32
 
 from personalizer.events.columns import COLUMNS
 from personalizer.model import Range

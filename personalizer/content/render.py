@@ -47,7 +47,7 @@ def escape_url(text: str, limit: int | None = TOKEN_LIMIT) -> bytes:
 
 Escape = Callable[..., bytes]
 
-_ESCAPED: dict[Escape, Cache[str, bytes]] = {escape_text: Cache(8192), escape_url: Cache(8192)}
+_ESCAPED: dict[Escape, Cache[str, bytes]] = {escape_text: Cache(49_152), escape_url: Cache(8192)}  # 15 MB at most
 
 
 class Rendering:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Generic
 
 from personalizer.content import models
-from personalizer.content.fields import KEY, REMEDIES
+from personalizer.content.fields import KEY, LANGUAGE, REMEDIES
 from personalizer.content.validate import STAND_INS, D, check_model
+from personalizer.content.words import Words
 from personalizer.content.yaml import KeyPath, Parsed, parse_yaml
 from personalizer.errors import Problem
 
@@ -63,6 +64,7 @@ class Documents:
     root: Path
     workspace: Loaded[models.Workspace]
     theme: Loaded[models.Theme] | None = None
+    words: dict[str, Loaded[Words]] = field(default_factory=dict)  # by language
     icps: dict[str, Loaded[models.Icp]] = field(default_factory=dict)
     personas: dict[str, Loaded[models.Persona]] = field(default_factory=dict)
     campaigns: dict[str, Loaded[models.Campaign]] = field(default_factory=dict)
@@ -273,6 +275,7 @@ def _load_templates(documents: Documents, folder: Path) -> None:
     theme = folder / "theme.yaml"
     if theme.is_file():
         documents.theme = _load_document(documents, theme, models.Theme)
+    _load_words(documents, folder / "words")
     for path in sorted(folder.rglob("*.html")):
         text = _read(documents, path)
         if text is not None:
@@ -281,6 +284,16 @@ def _load_templates(documents: Documents, folder: Path) -> None:
     for path in sorted(assets.rglob("*")) if assets.is_dir() else ():
         if path.is_file() and not path.name.startswith(".") and _read_bytes(documents, path) is not None:
             documents.assets[path.relative_to(assets).as_posix()] = path
+
+
+def _load_words(documents: Documents, folder: Path) -> None:
+    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+        if path.suffix != ".yaml" or not re.fullmatch(LANGUAGE, path.stem):
+            documents.report(path, "is not a language.", "Name it as de.yaml or pt-BR.yaml.")
+            continue
+        loaded = _load_document(documents, path, Words)
+        if loaded is not None:
+            documents.words[path.stem] = loaded
 
 
 def _load_template(documents: Documents, path: Path, name: str, text: str) -> None:

@@ -31,6 +31,7 @@ from personalizer.content.fields import (
     UrlPath,
     WebUrl,
 )
+from personalizer.content.words import Link, Words
 
 BUILT_IN_GOALS = ("engaged", "cta_click", "phone_click", "lead")
 
@@ -358,6 +359,7 @@ class Slot(Document):
     max: Annotated[int, Field(gt=0)] | None = Field(None, description="characters of a text, items of a list")
     required: bool = False
     items: dict[Key, Slot] | None = Field(None, description="slots of each item of a list")
+    any_language: bool = Field(False, description="names and the like: the same in every language")
     help: str | None = None
 
 
@@ -366,11 +368,6 @@ class FrontMatter(Document):
 
     slots: dict[Key, Slot] = {}
     sections: Keys = []
-
-
-class Link(Document):
-    label: Text
-    url: Text
 
 
 class Theme(Document):
@@ -403,9 +400,9 @@ class Form(Document):
     fields: Annotated[list[FormField], Field(min_length=1, max_length=20)]
     goal: Key | None = None
     thanks: Key = Field("thank-you", description="template of the page shown afterwards, without .html")
-    thanks_headline: Text = "Thank you"
+    thanks_headline: Text | None = Field(None, description="default: the word `thank_you`")
     thanks_text: Text | None = None
-    button: Text = "Send"
+    button: Text | None = Field(None, description="default: the word `send`")
     heading: Text | None = None
     consent: Text | None = Field(None, description="consent wording, kept with each lead")
 
@@ -438,4 +435,5 @@ DOCUMENTS: dict[str, type[Document]] = {
     "experiment": Experiment,
     "theme": Theme,
     "template": FrontMatter,
+    "words": Words,
 }

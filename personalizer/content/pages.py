@@ -24,8 +24,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from personalizer.content import models
 from personalizer.content.copy import CopyReader, CopyRules, Marks, Token, fill_gaps, report_missing
+from personalizer.content.language import Languages, primary, untranslated
 from personalizer.content.load import Documents, Loaded, TemplateFile
 from personalizer.content.render import MisplacedTokens, Rendering, system_marks
+from personalizer.content.words import Words
 from personalizer.visitor.facts import FACTS, TOKENS
 
 UNAVAILABLE = "unavailable"
@@ -58,6 +60,7 @@ class PageSource:
     variant: str
     marks: Marks
     names: Mapping[str, Mapping[str, str]]
+    words: Words
 
     def render(self, site: SimpleNamespace, state: FormState = FormState()) -> Rendering:
         """The pieces of this variant. Raises MisplacedTokens and Jinja's errors, which `check` reports."""
@@ -66,7 +69,8 @@ class PageSource:
             copy=self.copy,
             page=self.page,
             site=site.site,
-            theme=site.theme,
+            theme=_speak(site.theme, self.words),
+            words=self.words,
             pz={**system_marks(marks), "variant": self.variant},
             form_state=state,
         )
@@ -75,7 +79,10 @@ class PageSource:
 
 @dataclass(slots=True)
 class Renderings:
-    """Everything that can be shown, by `Decision.shown` (`payroll/cfo`, `payroll/thanks`, `unavailable`)."""
+    """Everything that can be shown, by `Decision.shown` (`payroll/cfo`, `payroll/thanks`, `unavailable`).
+
+    Variants with a language or a form of their own have a page of thanks of their own: `payroll/thanks/cfo-de`.
+    """
 
     site: SimpleNamespace
     ready: dict[str, Rendering] = field(default_factory=dict)
@@ -109,6 +116,7 @@ class _Workshop:
         self._references: dict[str, list[str]] = {}  # what each template extends, includes or lists as a section
         self._broken: set[str] = set()
         self._misplaced: set[Token] = set()
+        self._languages = Languages(documents)
 
     def render_all(self) -> Renderings:
         result = Renderings(self._site, assets=self._assets)
@@ -117,17 +125,24 @@ class _Workshop:
             self._references[name] = self._read_template(name, file)
         for key, page in self._documents.pages.items():
             self._render_page(key, page, result)
-        if "unavailable.html" in self._documents.templates:
-            page_view = self._page_view(UNAVAILABLE, "/", self._workspace.site.language, index=False)
-            gaps = fill_gaps({}, self._slots_of("unavailable.html"))
-            self._render(
-                result, UNAVAILABLE, "unavailable.html", gaps, page_view, "", Marks(secrets.token_hex(4)), None
-            )
-        elif self._documents.templates and "unavailable.html" not in self._named:
-            self._documents.report(
-                self._documents.root / "templates/unavailable.html", "is missing.", "Excluded visitors get it."
-            )
+        self._render_unavailable(result)
+        self._languages.report_gaps()
         return result
+
+    def _render_unavailable(self, result: Renderings) -> None:
+        """The page for who is refused: in the site's language, and in every language that there are words for."""
+        template = "unavailable.html"
+        if template in self._documents.templates:
+            site = self._workspace.site.language
+            gaps = fill_gaps({}, self._slots_of(template))
+            for language in dict.fromkeys((site, *self._languages.told)):
+                shown = UNAVAILABLE if language == site else f"{UNAVAILABLE}/{language}"
+                view = self._page_view(UNAVAILABLE, "/", language, index=False)
+                self._render(result, shown, template, gaps, view, "", Marks(secrets.token_hex(4)), None)
+        elif self._documents.templates and template not in self._named:
+            self._documents.report(
+                self._documents.root / "templates" / template, "is missing.", "Excluded visitors get it."
+            )
 
     # --- templates ---
 
@@ -196,28 +211,41 @@ class _Workshop:
         language = page.doc.language or self._workspace.site.language
         view = self._page_view(key, page.doc.path, language, page.doc.index)
         self._render(result, f"{key}/original", template, fill_gaps(original, slots), view, "original", marks, page)
-        self._render_thanks(result, key, page, view, marks)
+        self._render_thanks(result, f"{key}/original", f"{key}/{THANKS}", page, view, marks)
         for (owner, name), variant in self._documents.variants.items():
             if owner != key or variant.doc.status != "published":
                 continue
             own = CopyReader(variant, self._rules, marks).read(variant.doc.copy_, slots)
             report_missing(variant, variant.doc.copy_, {name: slot for name, slot in slots.items() if name in own})
-            spoken = (variant.doc.for_.language if variant.doc.for_ else None) or language
+            spoken = variant.doc.for_.language if variant.doc.for_ else None
+            spoken = language if spoken in (None, primary(language)) else spoken
             own_view = self._page_view(key, page.doc.path, spoken, page.doc.index)
             copy = fill_gaps({**original, **own}, slots)
             self._render(result, f"{key}/{name}", template, copy, own_view, name, marks, variant)
+            if spoken != language:
+                self._report_untranslated(variant, spoken, untranslated(slots, page.doc.copy_, variant.doc.copy_))
+            if spoken != language or any(isinstance(value, models.Form) for value in own.values()):
+                self._render_thanks(result, f"{key}/{name}", f"{key}/{THANKS}/{name}", variant, own_view, marks)
+
+    def _report_untranslated(self, variant: Loaded[models.Variant], language: str, slots: list[str]) -> None:
+        if slots and variant.whole:
+            said = f"is in {language}, and takes over {', '.join(slots)} in the original's language."
+            variant.report(("copy",), said, "Write them here too.", warning=True)
 
     def _render_thanks(
-        self, result: Renderings, key: str, page: Loaded[models.Page], view: SimpleNamespace, marks: Marks
+        self, result: Renderings, form_of: str, shown: str, owner: Loaded[Any], view: SimpleNamespace, marks: Marks
     ) -> None:
-        forms = ((slot, form) for (shown, slot), form in result.forms.items() if shown == f"{key}/original")
+        """The page that follows the form of `form_of`."""
+        forms = ((slot, form) for (where, slot), form in result.forms.items() if where == form_of)
         slot, form = next(forms, (None, None))
         if slot is None or form is None:
             return
         template = f"{form.thanks}.html"
         if template not in self._documents.templates:
             if template not in self._named:
-                page.report(("copy", slot, "thanks"), f"there is no template {template}.", "Write `thanks: thank-you`.")
+                owner.report(
+                    ("copy", slot, "thanks"), f"there is no template {template}.", "Write `thanks: thank-you`."
+                )
             return
         copy: dict[str, Any] = {
             "headline": form.thanks_headline,
@@ -226,7 +254,7 @@ class _Workshop:
         }
         slots = self._slots_of(template)
         copy = fill_gaps({name: value for name, value in copy.items() if name in slots}, slots)
-        self._render(result, f"{key}/{THANKS}", template, copy, view, "original", marks, page)
+        self._render(result, shown, template, copy, view, "original", marks, owner)
 
     def _render(
         self,
@@ -240,6 +268,10 @@ class _Workshop:
         owner: Loaded[Any] | None,
     ) -> None:
         """Render one page, or report why it cannot be: at the template's line, or at the copy that asked for it."""
+        words = self._languages.words(view.language)
+        copy = {
+            slot: _complete(value, words) if isinstance(value, models.Form) else value for slot, value in copy.items()
+        }
         for slot, value in copy.items():
             if isinstance(value, models.Form):
                 result.forms[(shown, slot)] = value
@@ -247,7 +279,7 @@ class _Workshop:
             return
         try:
             names = _display_names(view.language)
-            source = PageSource(self._environment.get_template(template), copy, view, variant, marks, names)
+            source = PageSource(self._environment.get_template(template), copy, view, variant, marks, names, words)
             rendering = source.render(self._site)
             rendering.deflate()
             result.ready[shown] = rendering
@@ -338,6 +370,17 @@ class _TemplateLoader(BaseLoader):
         if file is None:
             raise TemplateNotFound(template)
         return file.body, template, None
+
+
+def _complete(form: models.Form, words: Words) -> models.Form:
+    """The form with what it leaves to the page's language."""
+    said = {"button": form.button or words.send, "thanks_headline": form.thanks_headline or words.thank_you}
+    return form.model_copy(update=said)
+
+
+def _speak(theme: models.Theme, words: Words) -> models.Theme:
+    """The theme, with the footer and the links of the page's language where it has its own."""
+    return theme.model_copy(update={"footer": words.footer or theme.footer, "legal": words.legal or theme.legal})
 
 
 def _frame_origins(copy: Mapping[str, Any]) -> frozenset[str]:

@@ -47,21 +47,20 @@ def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response
         form = edge.content.renderings.forms.get((shown, slot))
     if form is None:
         return problem(404, "no-form", "There is no such form.")
-    answers, errors = check_answers(form, typed)
+    words = edge.content.renderings.sources[shown].words
+    answers, errors = check_answers(form, typed, words)
     if errors:
         return _show_again(edge, reading, page, shown, typed.get("d", ""), FormState(answers, errors))
     try:
-        return _accept(edge, reading, page, slot, form, answers, typed, now)
+        return _accept(edge, reading, shown, slot, form, answers, typed, now)
     except JournalRefused:
-        state = FormState(
-            answers, {form.fields[0].name: "We could not keep your answer just now. Please send it again."}
-        )
+        state = FormState(answers, {form.fields[0].name: words.error_kept})
         return _show_again(edge, reading, page, shown, typed.get("d", ""), state, status=503)
 
 
-def show_thanks(edge: Edge, environ: Environ, page: str) -> Response:
-    """`GET /_pz/thanks/<page>`: where a sent form leads."""
-    rendering = edge.content.renderings.ready.get(f"{page}/{THANKS}")
+def show_thanks(edge: Edge, environ: Environ, page: str, variant: str) -> Response:
+    """`GET /_pz/thanks/<page>[/<variant>]`: where a sent form leads."""
+    rendering = edge.content.renderings.ready.get(f"{page}/{THANKS}/{variant}" if variant else f"{page}/{THANKS}")
     if rendering is None:
         return problem(404, "no-page", "There is no such page.")
     reading = edge.reader.read(environ, edge.content.registry.site, time.time(), page_view=False)
@@ -75,7 +74,7 @@ def show_thanks(edge: Edge, environ: Environ, page: str) -> Response:
 def _accept(
     edge: Edge,
     reading: Reading,
-    page: str,
+    shown: str,
     slot: str,
     form: models.Form,
     answers: Mapping[str, str],
@@ -83,7 +82,9 @@ def _accept(
     now: float,
 ) -> Response:
     """Keep the lead, then count it. Robots that fill the honeypot get the same thanks and are not counted."""
-    thanks = Response(303, b"", [("Location", f"/_pz/{THANKS}/{page}"), NO_STORE])
+    page, _, variant = shown.partition("/")
+    own = f"/{variant}" if f"{page}/{THANKS}/{variant}" in edge.content.renderings.ready else ""
+    thanks = Response(303, b"", [("Location", f"/_pz/{THANKS}/{page}{own}"), NO_STORE])
     if typed.get(HONEYPOT):
         edge.events.append(record_refusal("honeypot", now))
         return thanks

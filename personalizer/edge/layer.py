@@ -87,7 +87,10 @@ class EdgeLayer:
         if room == "assets":
             return _send_asset(edge, rest) if method in ("GET", "HEAD") else _wrong_method("GET, HEAD")
         if room == "thanks":
-            return show_thanks(edge, environ, rest) if method in ("GET", "HEAD") else _wrong_method("GET, HEAD")
+            page, _, variant = rest.partition("/")
+            return (
+                show_thanks(edge, environ, page, variant) if method in ("GET", "HEAD") else _wrong_method("GET, HEAD")
+            )
         if room == "form":
             page, _, form = rest.partition("/")
             return receive_form(edge, environ, page, form) if method == "POST" else self._back_to(page)

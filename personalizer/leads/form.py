@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from personalizer.content import models
+from personalizer.content.words import Words, fill_words
 
 _EMAIL = re.compile(r"^[^@\s<>\"(),:;\\]{1,64}@[^@\s<>\"(),:;\\]+\.[^@\s<>\"(),:;\\.]{2,}$")
 _PHONE = re.compile(r"^[+0-9][0-9 ()./-]{4,30}$")
@@ -22,10 +23,11 @@ _PHONE = re.compile(r"^[+0-9][0-9 ()./-]{4,30}$")
 Answers = dict[str, str]
 
 
-def check_answers(form: models.Form, typed: Mapping[str, str]) -> tuple[Answers, Answers]:
-    """Every field's cleaned answer, and by field what is wrong; no errors means that it can be kept."""
+def check_answers(form: models.Form, typed: Mapping[str, str], words: Words) -> tuple[Answers, Answers]:
+    """Every field's cleaned answer, and by field what is wrong, in the page's words; no errors means that it can be
+    kept."""
     answers = {field.name: _clean(typed.get(field.name, ""), field) for field in form.fields}
-    errors = {field.name: error for field in form.fields if (error := _check(field, answers[field.name]))}
+    errors = {field.name: error for field in form.fields if (error := _check(field, answers[field.name], words))}
     return answers, errors
 
 
@@ -52,19 +54,19 @@ def _clean(value: str, field: models.FormField) -> str:
     return kept.strip()[: field.max + 1]
 
 
-def _check(field: models.FormField, answer: str) -> str | None:
+def _check(field: models.FormField, answer: str, words: Words) -> str | None:
     """What is wrong with an answer, in words for the visitor."""
     label = field.label or field.name
     if not answer:
-        return f"{label} is missing." if field.required else None
+        return fill_words(words.error_missing, label=label) if field.required else None
     if len(answer) > field.max:
-        return f"{label} may have {field.max} characters at most."
+        return fill_words(words.error_long, label=label, max=field.max)
     if field.type == "email" and not _EMAIL.match(answer):
-        return "This is not an e-mail address. It looks like name@company.com."
+        return words.error_email
     if field.type == "tel" and not _PHONE.match(answer):
-        return "This is not a phone number. It looks like +49 30 123456."
+        return words.error_tel
     if field.type == "number" and not re.fullmatch(r"-?\d{1,12}([.,]\d{1,6})?", answer):
-        return f"{label} should be a number."
+        return fill_words(words.error_number, label=label)
     if field.type == "select" and answer not in field.options:
-        return f"Choose one of the answers for {label}."
+        return fill_words(words.error_select, label=label)
     return None

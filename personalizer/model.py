@@ -157,7 +157,8 @@ class Decision:
     """Everything the engine chose for one visit. Field names are the event columns of the same name.
 
     It begins as the decision that changes nothing, the original for everybody, and the steps fill it in.
-    `page` is the page asked for; `shown` is what is served: `"<page>/<variant>"`, `"unavailable"`, or a redirect URL.
+    `page` is the page asked for; `shown` is what is served: `"<page>/<variant>"`, `"unavailable"` (in another language
+    than the site's `"unavailable/<language>"`), or a redirect URL.
     `holdout` is None (nobody is held out here), `"in"` (held out: sees the original) or `"out"`.
     `facts` are the visitor's, with what step 0 added from the registry.
     """

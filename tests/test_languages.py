@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Files
-from servers import AT_HOME, SOFTWARE_COMPANY, WORKSPACE, Client, Server, decision_of, run_server
+from servers import AT_HOME, EXCLUDED, SOFTWARE_COMPANY, WORKSPACE, Client, Server, decision_of, run_server
 
 from personalizer.content.compile import Content, check_workspace, load_content
 from personalizer.content.language import Languages
@@ -260,3 +260,35 @@ def test_mistakes_in_words_are_named(workspace: Write, name: str, words: Any, sa
 def test_every_language_of_the_example_says_all_of_it(sample_root: Path) -> None:
     assert check_workspace(sample_root).problems == []
     assert sorted(path.stem for path in (sample_root / "templates/words").iterdir()) == ["de", "id", "th"]
+
+
+# --- refused ---
+
+
+def test_who_is_refused_reads_why_in_their_language(server: Server) -> None:
+    heads = {
+        "": "Paydesk is not offered where you are",
+        "pt-BR,pt;q=0.9": "Paydesk is not offered where you are",
+        "de-CH": "Paydesk gibt es an Ihrem Standort nicht",
+        "id": "Paydesk tidak tersedia di lokasi Anda",
+        "th": "Paydesk ยังไม่ให้บริการในพื้นที่ของคุณ",
+    }
+    for language, head in heads.items():
+        answer = Client(server, EXCLUDED, Accept_Language=language).get("/payroll")
+        assert (answer.status, re.findall("<h1>(.*?)</h1>", answer.text)) == (451, [head])
+        assert f'<html lang="{language[:2] if head != heads[""] else "en"}"' in answer.text
+
+
+def test_a_page_in_another_language_refuses_in_it(workspace: Write) -> None:
+    files: dict[str, Any] = {
+        "templates/unavailable.html": "<html lang='{{ page.language }}'>{{ words.back }}",
+        "templates/words/de.yaml": GERMAN,
+        "templates/words/de-AT.yaml": {"back": "Retour"},
+        "variants/pages/home/page.yaml": {"path": "/home", "language": "de-AT", "copy": {"headline": "Servus"}},
+    }
+    content = load_content(workspace(files))
+    registry = content.registry
+    assert registry.unavailable == {"de": "unavailable/de", "en": "unavailable"}
+    assert registry.pages["home"].unavailable == "unavailable/de"
+    assert content.renderings.ready.keys() >= {"unavailable", "unavailable/de"}
+    assert "[back]" in shown_in(content, "unavailable/de")

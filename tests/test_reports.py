@@ -77,6 +77,7 @@ def _registry(**changes: Any) -> Registry:
         experiments={"split": split},
         goals=GOALS,
         derive=(),
+        unavailable={},
     )
     return replace(registry, **changes)
 

@@ -18,6 +18,7 @@ from personalizer.cache import Cache
 from personalizer.content import models
 from personalizer.content.ads import compile_ads
 from personalizer.content.counters import Counter, Deal
+from personalizer.content.language import UNAVAILABLE, primary, unavailable_pages
 from personalizer.content.lint import lint_documents
 from personalizer.content.load import Documents, Loaded, load_documents
 from personalizer.content.money import minor_units
@@ -122,6 +123,7 @@ class _Compiler:
             goals={**{key: _goal(key, models.Goal(), self._site) for key in models.BUILT_IN_GOALS}}
             | {key: _goal(key, goal, self._site) for key, goal in workspace.goals.items()},
             derive=self._derive(),
+            unavailable=unavailable_pages(documents),
         )
 
     # --- site ---
@@ -280,11 +282,12 @@ class _Compiler:
         considered = [icp for icp in icps.values() if page.doc.considers(icp.product)]
         ideal = {icp.key: icp.match for icp in considered if icp.kind == "ideal"}
         goals = page.doc.goals
+        language = page.doc.language or self._site.language
         return Page(
             key=page.key,
             path=page.doc.path,
             product=page.doc.product,
-            language=page.doc.language or self._site.language,
+            language=language,
             rows=rows,
             row_index=self._index({row.key: row.match for row in rows.values()}),
             variants=frozenset(variants),
@@ -294,6 +297,7 @@ class _Compiler:
             negative=self._index({icp.key: icp.match for icp in considered if icp.kind == "negative"}),
             excluded=self._index({icp.key: icp.match for icp in considered if icp.kind == "excluded"}),
             index=page.doc.index,
+            unavailable=unavailable_pages(self._documents).get(primary(language), UNAVAILABLE),
         )
 
     def _index(self, rules: Mapping[str, Condition]) -> RuleIndex:

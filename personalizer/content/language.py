@@ -15,8 +15,16 @@ from personalizer.content.load import Documents, Loaded
 from personalizer.content.words import Words, fill_words
 
 ENGLISH = "en"
+UNAVAILABLE = "unavailable"
 _THEME = ("footer", "legal")  # what a words file may say in place of the theme
 _TOKEN = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+
+
+def unavailable_pages(documents: Documents) -> dict[str, str]:
+    """The page for who is refused, by the primary tag of its language: in the site's, and in each that has words."""
+    site = documents.workspace.doc.site.language
+    told = {primary(language): f"{UNAVAILABLE}/{language}" for language in sorted(documents.words, reverse=True)}
+    return {**told, primary(site): UNAVAILABLE}
 
 
 class Languages:
@@ -26,11 +34,6 @@ class Languages:
         self._documents = documents
         self._site = documents.workspace.doc.site
         self._known: dict[str, Words] = {}
-
-    @property
-    def told(self) -> list[str]:
-        """Languages that pages of the engine's own are made in: those with a file."""
-        return sorted(self._documents.words)
 
     def words(self, language: str) -> Words:
         """What a page in `language` says, ready to print."""

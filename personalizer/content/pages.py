@@ -24,13 +24,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from personalizer.content import models
 from personalizer.content.copy import CopyReader, CopyRules, Marks, Token, fill_gaps, report_missing
-from personalizer.content.language import Languages, primary, untranslated
+from personalizer.content.language import UNAVAILABLE, Languages, primary, unavailable_pages, untranslated
 from personalizer.content.load import Documents, Loaded, TemplateFile
 from personalizer.content.render import MisplacedTokens, Rendering, system_marks
 from personalizer.content.words import Words
 from personalizer.visitor.facts import FACTS, TOKENS
 
-UNAVAILABLE = "unavailable"
 THANKS = "thanks"
 
 
@@ -133,10 +132,9 @@ class _Workshop:
         """The page for who is refused: in the site's language, and in every language that there are words for."""
         template = "unavailable.html"
         if template in self._documents.templates:
-            site = self._workspace.site.language
             gaps = fill_gaps({}, self._slots_of(template))
-            for language in dict.fromkeys((site, *self._languages.told)):
-                shown = UNAVAILABLE if language == site else f"{UNAVAILABLE}/{language}"
+            for shown in unavailable_pages(self._documents).values():
+                language = shown.partition("/")[2] or self._workspace.site.language
                 view = self._page_view(UNAVAILABLE, "/", language, index=False)
                 self._render(result, shown, template, gaps, view, "", Marks(secrets.token_hex(4)), None)
         elif self._documents.templates and template not in self._named:

@@ -23,7 +23,7 @@ def decide(registry: Registry, page_key: str, visitor: Visitor) -> Decision:
     decision = Decision(page.key, registry.revision[:12], visitor.not_counted, known.facts)
     refused = _refuse(registry, page, visitor, known, decision)  # 1, 2
     if refused is not None:
-        _send_away(page, refused, decision)
+        _send_away(registry, page, refused, decision)
     else:
         _choose_icp_and_persona(registry, page, decision)  # 3, 4
         row = _choose_row(page, decision)  # 5
@@ -78,7 +78,7 @@ def evidence_of(page: Page, known: Known, allowed: frozenset[Source]) -> Facts:
     return {name: known.facts[name] for name in asked if known.source(name) in allowed}
 
 
-def _send_away(page: Page, target: Target, decision: Decision) -> None:
+def _send_away(registry: Registry, page: Page, target: Target, decision: Decision) -> None:
     """What a refused visitor is shown: another page, a variant of this one, another address, or that there is none."""
     if target.kind == "redirect":
         decision.shown, decision.status = target.key, 302
@@ -89,7 +89,8 @@ def _send_away(page: Page, target: Target, decision: Decision) -> None:
     elif target.kind == "variant":
         decision.shown, decision.variant = f"{page.key}/{target.key}", target.key
     else:
-        decision.shown = "unavailable"
+        language = decision.facts.get("language", "")
+        decision.shown = registry.unavailable.get(str(language), page.unavailable)
 
 
 # --- steps 3 and 4: who it is ---

@@ -122,6 +122,7 @@ class Page:
     negative: RuleIndex
     excluded: RuleIndex
     index: bool = False  # whether search engines may list it
+    unavailable: str = "unavailable"  # what is shown to who is refused, if nothing is there in their own language
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +155,4 @@ class Registry:
     experiments: Mapping[str, Experiment]
     goals: Mapping[str, Goal]
     derive: tuple[tuple[str, tuple[tuple[Condition, Value], ...]], ...]
+    unavailable: Mapping[str, str]  # by language: what is shown to who is refused

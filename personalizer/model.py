@@ -160,7 +160,8 @@ class Decision:
     `page` is the page asked for; `shown` is what is served: `"<page>/<variant>"`, `"unavailable"` (in another language
     than the site's `"unavailable/<language>"`), or a redirect URL.
     `holdout` is None (nobody is held out here), `"in"` (held out: sees the original) or `"out"`.
-    `facts` are the visitor's, with what step 0 added from the registry.
+    `facts` are the visitor's, with what step 0 added from the registry. `fit` is the score of an ICP that has criteria,
+    and `failed` are those that the account fails.
     """
 
     page: str
@@ -178,6 +179,8 @@ class Decision:
     propensity: float
     holdout: str | None
     explored: bool
+    fit: float | None
+    failed: tuple[str, ...] | None
     reasons: list[Reason]
     revision: str
     not_counted: str | None
@@ -199,6 +202,8 @@ class Decision:
         self.propensity = 1.0
         self.holdout = None
         self.explored = False
+        self.fit = None
+        self.failed = None
         self.reasons = []
         self.revision = revision
         self.not_counted = not_counted

@@ -130,7 +130,7 @@ def test_the_trace_agrees_with_the_decision(registries: Registries, group: int, 
     registry, visitor = registries(group), read_visitor(case["visitor"])
     decision = decide(registry, case.get("page", "home"), visitor)
     trace = trace_decision(registry, visitor, decision)
-    assert [step.number for step in trace.steps] == list(range(9))
+    assert [step.number for step in trace.steps] == list(range(10))
     assert sum(trace.chances.values()) == pytest.approx(1)
     chosen = {step.name: [rule for rule in step.rules if rule.chosen] for step in trace.steps}
     assert [rule.key for rule in chosen["row"]] == ([decision.row] if decision.row else [])
@@ -140,8 +140,8 @@ def test_the_trace_agrees_with_the_decision(registries: Registries, group: int, 
     if not (protected or decision.explored or Reason.EXCLUDED in decision.reasons):
         true = [rule.key for rule in trace.steps[2].rules if rule.verdict is True]
         assert true[:1] == [rule.key for rule in chosen["negative"]]
-    assert decision.shown in trace.steps[8].outcome
-    assert all(str(reason) in trace.steps[8].outcome for reason in decision.reasons)
+    assert decision.shown in trace.steps[9].outcome
+    assert all(str(reason) in trace.steps[9].outcome for reason in decision.reasons)
     assert all(name in trace.sources for name in decision.facts)
 
 

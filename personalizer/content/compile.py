@@ -18,6 +18,7 @@ from personalizer.cache import Cache
 from personalizer.content import models
 from personalizer.content.ads import compile_ads
 from personalizer.content.counters import Counter, Deal
+from personalizer.content.fit import compile_fit
 from personalizer.content.language import UNAVAILABLE, primary, unavailable_pages
 from personalizer.content.lint import lint_documents
 from personalizer.content.load import Documents, Loaded, load_documents
@@ -203,6 +204,7 @@ class _Compiler:
                 target=_target(doc.serve),
                 lookup=doc.evidence == "lookup",
                 exploration=doc.exploration,
+                fit=compile_fit(self._documents.icps[key], self._workspace.doc.custom, self._condition),
             )
             for order, key in enumerate(ranked)
             for match, doc in [compiled[key]]

@@ -87,9 +87,8 @@ class _Lint:
             self._lint_serve(icp, doc.serve)
         if doc.kind == "ideal" and doc.serve is not None and icp.whole:
             icp.report(("serve",), "an ideal ICP is served its page's rows.", "Remove `serve`, or make it negative.")
-        for part, what in (("fit", "fit criteria"), ("teams", "team weights")):
-            if getattr(doc, part):
-                self._later(icp, (part,), what)
+        if doc.teams and doc.fit is None:
+            icp.report(("teams",), "weigh nothing, as there is no `fit`.", "Write `fit: {ready: […]}`.", warning=True)
 
     def _lint_serve(self, icp: Loaded[models.Icp], serve: models.Serve) -> None:
         given = [name for name in ("page", "variant", "redirect") if getattr(serve, name) is not None]

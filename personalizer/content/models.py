@@ -108,12 +108,14 @@ class Serve(Document):
 class Business(Document):
     deal_size: Money | None = None
     price_floor: Money | None = None
+    points: Points = Field(10, description="for an account that can pay the price floor, where the ICP has `fit`")
     sales_cycle_days: Annotated[int, Field(ge=0)] | None = None
 
 
 class DecisionMaker(Document):
     titles: Texts
     years: Annotated[float, Field(ge=0)] | None = None
+    points: Points = Field(10, description="for a visitor who is one of them, where the ICP has `fit`")
 
 
 class Criterion(Document):

@@ -1,4 +1,4 @@
-"""The decision: which page, variant and arm a visitor gets, and why. One screen of named steps, 0 to 7.
+"""The decision: which page, variant and arm a visitor gets, and why. One screen of named steps, 0 to 8.
 
 What enters: a registry, the page asked for, a visitor as read. What leaves: a `Decision`. Must not: do I/O, read a
 clock or throw dice; the edge, the preview, the CLI and the replay all call `decide`, so they cannot disagree.
@@ -30,6 +30,8 @@ def decide(registry: Registry, page_key: str, visitor: Visitor) -> Decision:
         if row is not None and not _hold_out(row, visitor, decision):  # 6
             _deal_arm(registry, row, visitor, decision)  # 7
         decision.shown = f"{page.key}/{decision.variant or ORIGINAL}"
+    if decision.icp is not None:
+        _judge_fit(registry.icps[decision.icp], decision)  # 8
     if decision.facts.get("company.relation") == "competitor":
         decision.not_counted = decision.not_counted or "competitor"
     return decision
@@ -218,3 +220,13 @@ def find_arm(experiment: Experiment, visitor: Visitor) -> tuple[Reason, int | No
 
 def _why_no_unit(visitor: Visitor) -> Reason:
     return Reason.BOT if visitor.facts.get("device.bot") else Reason.NO_ID
+
+
+# --- step 8: how good an account it is ---
+
+
+def _judge_fit(icp: Icp, decision: Decision) -> None:
+    if icp.fit is not None:
+        fit = icp.fit.judge(decision.facts)
+        decision.fit = fit.score
+        decision.failed = fit.failed

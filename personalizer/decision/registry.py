@@ -12,6 +12,7 @@ from typing import Literal
 
 from personalizer.decision.ads import AdIndex
 from personalizer.decision.conditions import Condition
+from personalizer.decision.fit import FitModel
 from personalizer.decision.index import RuleIndex
 from personalizer.model import Facts, SiteRules, Value
 
@@ -29,7 +30,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Icp:
-    """One ICP. `order` is its place among those of its kind; `lookup` says that look-ups are evidence too."""
+    """One ICP. `order` is its place among those of its kind; `lookup` says that look-ups are evidence too; `fit` judges
+    accounts, None where nothing is written about it."""
 
     key: str
     name: str
@@ -40,6 +42,7 @@ class Icp:
     target: Target
     lookup: bool
     exploration: float
+    fit: FitModel | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from personalizer.decision.assign import hash_unit
-from personalizer.decision.conditions import Condition, build_condition
+from personalizer.decision.conditions import Compare, Condition, build_condition
 from personalizer.decision.decide import PROOF, PROOF_OR_LOOKUP, evidence_of, find_arm
+from personalizer.decision.fit import FitModel
 from personalizer.decision.index import RuleIndex
 from personalizer.decision.recognize import Known, recognize
 from personalizer.decision.registry import Experiment, Page, Registry
@@ -78,8 +79,9 @@ def trace_decision(registry: Registry, visitor: Visitor, decision: Decision) -> 
         Step(5, "row", decision.row or "none: the original", view.rules(page.row_index, decision.row, facts)),
         Step(6, "holdout", _say_holdout(page, visitor, decision)),
         Step(7, "experiment", _say_experiment(registry, page, visitor, decision)),
+        Step(8, "fit", _say_fit(view), view.fit_rules()),
     )
-    shown = Step(8, "served", f"{decision.shown} (HTTP {decision.status}); {reasons}")
+    shown = Step(9, "served", f"{decision.shown} (HTTP {decision.status}); {reasons}")
     sources = {name: view.known.source(name) for name in decision.facts}
     return Trace((*steps, shown), sources, arm_chances(registry, page, decision))
 
@@ -113,8 +115,27 @@ class _View:
         index = self.registry.personas_of.get(self.decision.icp or "")
         return self.rules(index, self.decision.persona, self.facts)
 
+    def fit_rules(self) -> tuple[Rule, ...]:
+        """Each criterion of the ICP; chosen are those whose points count."""
+        fit = self.fit
+        if fit is None:
+            return ()
+        rules = []
+        for one, verdict in zip(fit.criteria, fit.judge(self.decision.facts).verdicts, strict=True):
+            key = f"{one.name} ({one.points:+g})"
+            rules.append(Rule(key, one.sentence, verdict, verdict is True, self._leaves(one.leaves, self.facts)))
+        return tuple(rules)
+
+    @property
+    def fit(self) -> FitModel | None:
+        icp = self.registry.icps.get(self.decision.icp or "")
+        return icp.fit if icp is not None else None
+
     def _rule(self, key: str, condition: Condition, chosen: bool, facts: Facts) -> Rule:
-        leaves = tuple(
+        return Rule(key, condition.sentence, condition.test(facts), chosen, self._leaves(condition.leaves, facts))
+
+    def _leaves(self, leaves: tuple[Compare, ...], facts: Facts) -> tuple[Leaf, ...]:
+        return tuple(
             Leaf(
                 build_condition(leaf).sentence,
                 build_condition(leaf).test(facts),
@@ -122,9 +143,8 @@ class _View:
                 facts.get(leaf.fact),
                 self.known.source(leaf.fact) if leaf.fact in self.decision.facts else None,
             )
-            for leaf in condition.leaves
+            for leaf in leaves
         )
-        return Rule(key, condition.sentence, condition.test(facts), chosen, leaves)
 
 
 def _say_ad(decision: Decision) -> str:
@@ -160,6 +180,16 @@ def _say_experiment(registry: Registry, page: Page, visitor: Visitor, decision: 
     reason, index = find_arm(experiment, visitor)
     arm = experiment.arms[index] if index is not None else f"baseline {experiment.arms[0]}, outside the experiment"
     return f"{experiment.key}, phase {experiment.phase}: {arm} ({reason})"
+
+
+def _say_fit(view: _View) -> str:
+    fit = view.fit
+    if fit is None:
+        return "no criteria" if view.decision.icp else "no ICP"
+    judged = fit.judge(view.decision.facts)
+    teams = "".join(f"; {team} {score:g}" for team, score in judged.teams.items())
+    failed = f"; fails {', '.join(judged.failed)}" if judged.failed else ""
+    return f"{judged.score:g} of {fit.best:g} points{teams}{failed}"
 
 
 def arm_chances(registry: Registry, page: Page, decision: Decision) -> dict[str, float]:

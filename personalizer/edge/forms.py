@@ -93,6 +93,7 @@ def _accept(
     lead = make_lead(page, slot, form, answers, visitor, now)
     edge.leads.append(lead, durable=True)
     goal = form.goal or "lead"
+    decision = decide(edge.content.registry, page, reading.visitor)
     event = record_conversion(
         goal,
         visitor,
@@ -101,7 +102,9 @@ def _accept(
         kind="lead",
         lead_id=lead["lead_id"],
         page=page,
-        not_counted=reading.visitor.not_counted,
+        fit=decision.fit,
+        failed=decision.failed,
+        not_counted=decision.not_counted,
     )
     edge.events.append(event, durable=True)
     return Response(303, b"", [*thanks.headers, *goal_cookie(edge, reading, goal)])

@@ -49,6 +49,9 @@ def record_exposure(decision: Decision, visitor: Visitor, decision_id: str, now:
         row["phase"] = decision.phase
         row["weight_epoch"] = decision.weight_epoch
         row["arm"] = decision.arm
+    if decision.fit is not None:
+        row["fit"] = decision.fit
+        row["failed"] = decision.failed
     if decision.not_counted is not None:
         row["not_counted"] = decision.not_counted
     if visitor.arms:
@@ -78,6 +81,8 @@ def record_conversion(
     conversion_id: str | None = None,
     lead_id: str | None = None,
     page: str | None = None,
+    fit: float | None = None,
+    failed: tuple[str, ...] | None = None,
     not_counted: str | None = None,
 ) -> Row:
     """A goal reached. `value` in minor units; a visitor nobody knows is kept too, and shown as an orphan."""
@@ -92,6 +97,8 @@ def record_conversion(
         "conversion_id": conversion_id,
         "lead_id": lead_id,
         "page": page,
+        "fit": fit,
+        "failed": failed,
         "not_counted": not_counted,
     }
 

@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from personalizer.cli.options import read_settings, setting_option
 from personalizer.config import shipped
 from personalizer.content.compile import Content, check_workspace, deals_of
 from personalizer.content.counters import raise_counters, read_counters
-from personalizer.content.links import ad_links
+from personalizer.content.landing import Landing, find_landings
+from personalizer.content.links import AdLink, ad_links
 from personalizer.content.models import DOCUMENTS
 from personalizer.decision.registry import Page, Row
 from personalizer.errors import ContentError, PersonalizerError
@@ -53,16 +55,17 @@ def init(directory: Path) -> None:
 
 @click.command()
 @click.argument("directory", required=False)
-@click.option("--table", is_flag=True, help="Show each page's who-gets-what table.")
+@click.option("--table", is_flag=True, help="Show each page's who-gets-what table, and what each ad's visitors see.")
 @click.option("--json", "as_json", is_flag=True, help="Problems as a JSON list.")
 @setting_option("data")
 def check(directory: str | None, table: bool, as_json: bool, data: str | None) -> None:
     """All problems of the workspace in DIRECTORY at once, with file, line, key and what to write instead.
 
     Exit status 1 if there is any; warnings alone are 0. Says which phases and weight epochs a publish would raise.
+    Where settings name look-up files, it also warns of rules that cannot be true with these.
     """
     settings = read_settings(workspace=directory, data=data)
-    checked = check_workspace(settings.workspace)
+    checked = check_workspace(settings.workspace, settings)
     if as_json:
         rows = [{**asdict(problem), "file": str(problem.file)} for problem in checked.problems]
         click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
@@ -76,16 +79,17 @@ def check(directory: str | None, table: bool, as_json: bool, data: str | None) -
         sys.exit(1)
     if as_json:
         return
-    _say_summary(checked.content)
+    _say_summary(checked.content, warnings=len(checked.problems))
     _, changes = raise_counters(read_counters(settings.data), deals_of(checked.content.registry))
     for change in changes:
         click.echo(f"When published: {change}.")
     if table:
         for page in checked.content.registry.pages.values():
             _print_table(page, checked.content)
+        _print_landings(find_landings(checked.documents, checked.content.registry))
 
 
-def _say_summary(content: Content) -> None:
+def _say_summary(content: Content, warnings: int) -> None:
     registry = content.registry
     counts = (
         (len(registry.pages), "page"),
@@ -96,7 +100,8 @@ def _say_summary(content: Content) -> None:
         (len(registry.experiments), "experiment"),
     )
     said = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
-    click.echo(f"{said}: no problems. Revision {registry.revision[:12]}.")
+    found = f"{warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else "no problems"
+    click.echo(f"{said}: {found}. Revision {registry.revision[:12]}.")
 
 
 def _print_table(page: Page, content: Content) -> None:
@@ -109,6 +114,16 @@ def _print_table(page: Page, content: Content) -> None:
         table.add_row(str(place), row.key, _say_row(row), f"{row.holdout:.0%}", arms)
     table.add_row("", "original", "everybody else", "", "")
     Console().print(table)
+
+
+def _print_landings(landings: Iterable[Landing]) -> None:
+    table = Table(title="What an ad's visitors see, if nothing else is known of them", title_justify="left")
+    for column in ("ad", "shown", "headline", "agrees"):
+        table.add_column(column, overflow="fold")
+    for one in landings:
+        table.add_row(one.ref, one.shown, one.headline, "" if one.match is None else f"{one.match:.2f}")
+    if table.row_count:
+        Console().print(table)
 
 
 def _say_row(row: Row) -> str:
@@ -142,14 +157,14 @@ def schema(document: str | None, write: Path | None) -> None:
 def links(directory: str | None, as_json: bool, as_csv: bool) -> None:
     """Every ad's link with its platform's macros, to paste into the ad.
 
-    For Google, paste `suffix` into the final URL suffix: auto-tagging brings a click id and no UTM values.
+    For Google, paste `suffix` into the final URL suffix: auto-tagging brings a click id and no UTM values. `shown` is
+    what its visitors see if nothing else is known of them, `match` how far its headline says what the ad said, 0 to 1.
     """
     checked = check_workspace(read_settings(workspace=directory).workspace)
     if checked.content is None:
         raise ContentError([problem for problem in checked.problems if not problem.warning])
-    found = [asdict(link) for link in ad_links(checked.documents)]
-    for link in found:
-        del link["try_url"]
+    landings = {one.ref: one for one in find_landings(checked.documents, checked.content.registry)}
+    found = [_describe(link, landings[link.ref]) for link in ad_links(checked.documents)]
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     elif as_csv:
@@ -160,5 +175,13 @@ def links(directory: str | None, as_json: bool, as_csv: bool) -> None:
         click.echo(out.getvalue(), nl=False)
     else:
         for link in found:
-            click.echo(f"{link['campaign']}.{link['ad_set']}.{link['ad']}  ({link['persona'] or 'no persona'})")
+            agrees = "" if link["match"] is None else f", headlines agree by {link['match']:.2f}"
+            ref = f"{link['campaign']}.{link['ad_set']}.{link['ad']}"
+            click.echo(f"{ref}  ({link['persona'] or 'no persona'}) → {link['shown']}{agrees}")
             click.echo(f"  {link['url']}")
+
+
+def _describe(link: AdLink, landing: Landing) -> dict[str, Any]:
+    told = asdict(link)
+    del told["try_url"]
+    return {**told, "shown": landing.shown, "match": None if landing.match is None else round(landing.match, 2)}

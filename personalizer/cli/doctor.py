@@ -15,21 +15,11 @@ import orjson
 from personalizer.cli.options import read_settings_of_server, workspace_and_data
 from personalizer.config import SETTINGS, Settings
 from personalizer.content.compile import Content, check_workspace
-from personalizer.decision.conditions import Compare
+from personalizer.content.sources import FROM_LISTS, missing_setting
 from personalizer.errors import DataError
 from personalizer.events.journal import list_journals
 from personalizer.visitor.company import open_companies
 from personalizer.visitor.geo import open_geo
-
-_SOURCES = {  # facts by their beginning → settings of which one must name a file for them to be known
-    "geo.": ("geo_city", "geo_enterprise"),
-    "network.asn": ("geo_asn", "geo_isp", "geo_enterprise"),
-    "network.org": ("geo_asn", "geo_isp", "geo_enterprise"),
-    "network.kind": ("geo_connection", "geo_anonymous", "geo_enterprise"),
-    "network.anonymous": ("geo_anonymous",),
-    "company.": ("companies",),
-}
-_FROM_LISTS = ("company.lists", "company.tier", "company.relation")
 
 
 @click.command()
@@ -93,21 +83,11 @@ def _unreachable(settings: Settings, content: Content) -> Iterator[str]:
     missing: dict[str, list[str]] = {}
     for icp in content.registry.icps.values():
         for leaf in icp.match.leaves:
-            setting = _lacking(leaf, settings)
+            setting = None if leaf.fact in FROM_LISTS else missing_setting(leaf.fact, settings)
             if setting and icp.key not in missing.setdefault(setting, []):
                 missing[setting].append(icp.key)
     for setting, icps in missing.items():
         yield f"{setting} is not set, so these ICPs match only through ads or lists: {', '.join(icps)}."
-
-
-def _lacking(leaf: Compare, settings: Settings) -> str | None:
-    """The setting without which the fact of `leaf` stays unknown, None if it can be known."""
-    if leaf.fact in _FROM_LISTS:
-        return None
-    for beginning, names in _SOURCES.items():
-        if leaf.fact.startswith(beginning) and not any(getattr(settings, name) for name in names):
-            return f"PERSONALIZER_{names[0].upper()}"
-    return None
 
 
 def _journal_notes(data: Path) -> Iterator[str]:

@@ -15,15 +15,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from personalizer.cache import Cache
+from personalizer.config import Settings
 from personalizer.content import models
 from personalizer.content.ads import compile_ads
+from personalizer.content.advice import advise
 from personalizer.content.counters import Counter, Deal
 from personalizer.content.fit import compile_fit
 from personalizer.content.language import UNAVAILABLE, primary, unavailable_pages
 from personalizer.content.lint import lint_documents
 from personalizer.content.load import Documents, Loaded, load_documents
 from personalizer.content.money import minor_units
+from personalizer.content.order import precedence, row_rank
 from personalizer.content.pages import Renderings, render_workspace
+from personalizer.content.reach import lint_contradictions
+from personalizer.content.rules import Rules, find_rules
 from personalizer.content.yaml import KeyPath
 from personalizer.decision.assign import compile_ranges
 from personalizer.decision.conditions import All, Compare, Condition, Node, build_condition
@@ -59,22 +64,34 @@ class Checked:
     content: Content | None
 
 
-def check_workspace(root: Path) -> Checked:
-    """Read, check and compile the workspace in `root`; never raises for what is in it."""
+def check_workspace(root: Path, settings: Settings | None = None) -> Checked:
+    """Read, check and compile the workspace in `root`, and warn of what may not be meant; never raises for what is in
+    it. With `settings`, also warns of rules that cannot be true with the files that these name."""
     documents = load_documents(root)
-    registry = _Compiler(documents).compile()
-    lint_documents(documents, {page.key: tuple(page.rows) for page in registry.pages.values()})
-    content = Content(registry, render_workspace(documents))
+    registry, renderings, rules = _compile(documents)
+    advise(documents, registry, rules, settings)
     problems = documents.problems
-    return Checked(documents, problems, content if all(problem.warning for problem in problems) else None)
+    right = all(problem.warning for problem in problems)
+    return Checked(documents, problems, Content(registry, renderings) if right else None)
 
 
 def load_content(root: Path) -> Content:
-    """The compiled workspace. Raises ContentError with every problem."""
-    checked = check_workspace(root)
-    if checked.content is None:
-        raise ContentError([problem for problem in checked.problems if not problem.warning])
-    return checked.content
+    """The compiled workspace. Raises ContentError with every mistake."""
+    documents = load_documents(root)
+    registry, renderings, _ = _compile(documents)
+    mistakes = [problem for problem in documents.problems if not problem.warning]
+    if mistakes:
+        raise ContentError(mistakes)
+    return Content(registry, renderings)
+
+
+def _compile(documents: Documents) -> tuple[Registry, Renderings, Rules]:
+    """Everything made of the documents, with every mistake noted in them."""
+    registry = _Compiler(documents).compile()
+    lint_documents(documents, {page.key: tuple(page.rows) for page in registry.pages.values()})
+    lint_contradictions(documents, registry)
+    rules = find_rules(documents, registry)
+    return registry, render_workspace(documents), rules
 
 
 def apply_counters(content: Content, counters: Mapping[str, Counter]) -> Content:
@@ -192,7 +209,7 @@ class _Compiler:
         compiled = {}
         for key, loaded in self._documents.icps.items():
             compiled[key] = (self._condition(loaded, loaded.doc.match, ("match",)), loaded.doc)
-        ranked = sorted(compiled, key=lambda key: _precedence(compiled[key][1].priority, compiled[key][0], key))
+        ranked = sorted(compiled, key=lambda key: precedence(compiled[key][1].priority, compiled[key][0], key))
         return {
             key: Icp(
                 key=key,
@@ -216,7 +233,7 @@ class _Compiler:
             key: (self._condition(loaded, loaded.doc.match, ("match",)) if loaded.doc.match else None, loaded.doc)
             for key, loaded in self._documents.personas.items()
         }
-        ranked = sorted(compiled, key=lambda key: _precedence(compiled[key][1].priority, compiled[key][0], key))
+        ranked = sorted(compiled, key=lambda key: precedence(compiled[key][1].priority, compiled[key][0], key))
         return {
             key: Persona(key, doc.name, tuple(doc.icps) if doc.icps is not None else ideal, match, order)
             for order, key in enumerate(ranked)
@@ -278,7 +295,7 @@ class _Compiler:
             variants.add(name)
             row = self._row(name, variant, share, by_row.get(name))
             if row is not None:
-                ranked.append((_rank(name, variant.doc), row))
+                ranked.append((row_rank(name, variant.doc), row))
         ranked.sort(key=lambda pair: pair[0])
         rows = {row.key: row for _, row in ranked}
         considered = [icp for icp in icps.values() if page.doc.considers(icp.product)]
@@ -360,23 +377,6 @@ def _row_node(whom: models.For, when: Condition | None) -> Node:
     if when is not None:
         leaves.append(when.node)
     return leaves[0] if len(leaves) == 1 else All(tuple(leaves))
-
-
-def _rank(name: str, variant: models.Variant) -> tuple[Any, ...]:
-    """The place of a row: explicit `order` first; then by what it is for, the nearest first; more before fewer; then
-    the visitor's language before none; then the key."""
-    whom = variant.for_ or models.For()
-    given = [
-        getattr(whom, dimension) is not None
-        for dimension in ("accounts", "campaign", "persona", "icp", "audience", "when")
-    ]
-    order = variant.order if variant.order is not None else float("inf")
-    return order, [not one for one in given], -sum(given), whom.language is None, name
-
-
-def _precedence(priority: int | None, match: Condition | None, key: str) -> tuple[Any, ...]:
-    conditions = len(match.leaves) if match else 0
-    return priority is None, priority or 0, -conditions, key
 
 
 def _target(serve: models.Serve | None) -> Target:

@@ -17,6 +17,7 @@ DOMAIN = r"^[A-Za-z0-9]([A-Za-z0-9.-]*\.)[A-Za-z0-9-]{2,}$"
 HOST = r"^[A-Za-z0-9.-]+$"
 LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 CURRENCY = r"^[A-Z]{3}$"
+COUNTRY = r"^[A-Z]{2}$"
 TEMPLATE = r"^[a-z0-9][a-z0-9_-]*\.html$"
 ORIGIN = r"^(form|url|signed)\.[a-z0-9_]+$"
 FIELD = r"^[a-z][a-z0-9_]{0,39}$"
@@ -26,6 +27,7 @@ REMEDIES = {  # what to write where a text does not look as it must
     HOST: "Write a host name as www.example.com, without https:// and port.",
     LANGUAGE: "Write a language as en, de or pt-BR.",
     CURRENCY: "Write a currency as EUR or USD.",
+    COUNTRY: "Write a country as DE or US.",
     TEMPLATE: "Name a file of templates/, as landing.html.",
     ORIGIN: "Write form.budget, url.budget or signed.budget.",
     FIELD: "Begin with a small letter; use small letters, digits and _.",
@@ -44,6 +46,7 @@ def _as_list(value: Any) -> Any:
 
 
 Keys = Annotated[list[Key], BeforeValidator(_as_list)]
+Countries = Annotated[list[Annotated[str, StringConstraints(pattern=COUNTRY)]], BeforeValidator(_as_list)]
 Texts = Annotated[list[Text], BeforeValidator(_as_list)]
 
 _DURATION = re.compile(r"^(\d{1,4})\s*([mhdw])$")

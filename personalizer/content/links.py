@@ -40,6 +40,11 @@ class AdLink:
     suffix: str
     try_url: str
 
+    @property
+    def ref(self) -> str:
+        """What `pz=` names it by."""
+        return f"{self.campaign}.{self.ad_set}.{self.ad}"
+
 
 def ad_links(documents: Documents, base: str | None = None) -> Iterator[AdLink]:
     """The links of every ad, in the order of files. `base` replaces the site's own address."""

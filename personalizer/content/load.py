@@ -37,6 +37,10 @@ class Loaded(Generic[D]):
     def report(self, path: KeyPath, message: str, remedy: str = "", *, warning: bool = False) -> None:
         self.source.report(path, message, remedy, warning=warning)
 
+    def warn(self, path: KeyPath, message: str, remedy: str) -> None:
+        """Note what may be meant as it stands, and often is not."""
+        self.source.report(path, message, remedy, warning=True)
+
 
 @dataclass(slots=True)
 class TemplateFile:

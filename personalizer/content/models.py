@@ -16,6 +16,7 @@ from personalizer.content.fields import (
     HOST,
     ORIGIN,
     TEMPLATE,
+    Countries,
     Date,
     Document,
     Domain,
@@ -55,6 +56,7 @@ class Goal(Document):
     window: Duration = 30 * 86_400
     value: Money | None = Field(None, description="worth of one, in the site's currency")
     cost: Money | None = None
+    rate: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="share of visitors expected to reach it")
     once: Literal["unit", "id"] = Field("unit", description="counted once per unit, or once per conversion id")
 
 
@@ -251,6 +253,7 @@ class AdSet(Document):
     key: Key
     persona: Key | None = None
     declares: Condition = {}
+    countries: Countries = Field([], description="where the platform shows it; for `check`, never a fact")
     ads: list[Ad] = []
 
 

@@ -49,7 +49,7 @@ def _lint_icps(documents: Documents, registry: Registry, rules: Mapping[str, Rul
         equal = _equal_icps(documents, one, other)
         return "overlaps" if equal and not disjoint(rules[first], rules[second]) else None
 
-    for key, (shadow, overlaps) in _compare(documents, "icps", turns, rules, judge).items():
+    for key, (shadow, overlaps) in _compare(documents, "icps", turns, rules, judge, MOST_PAIRS).items():
         icp = documents.icps[key]
         if shadow is not None:
             kind = registry.icps[shadow].kind
@@ -92,7 +92,7 @@ def _lint_personas(documents: Documents, registry: Registry, rules: Mapping[str,
             return None
         return None if disjoint(rules[first], rules[second]) else "overlaps"
 
-    for key, (shadow, overlaps) in _compare(documents, "personas", turns, rules, judge).items():
+    for key, (shadow, overlaps) in _compare(documents, "personas", turns, rules, judge, MOST_PAIRS).items():
         persona = documents.personas[key]
         if shadow is not None:
             what = f"is never found: persona {shadow} goes first and matches everybody whom this one does."
@@ -169,7 +169,7 @@ def _compare(
     turns: Sequence[str],
     rules: Mapping[str, Rule],
     judge: Judge,
-    most: int = MOST_PAIRS,
+    most: int,
 ) -> dict[str, tuple[str | None, list[str]]]:
     """By key what stands in its way: the rule that takes everybody, and those of equal rank that may take some."""
     found: dict[str, tuple[str | None, list[str]]] = {}

@@ -62,7 +62,8 @@ class _Sources:
         if missing:
             fact, setting = min(missing.items())
             what = f"cannot be true here: no file, no account list and no ad tells `{fact}`."
-            loaded.warn(path, what, f"Set {setting}, or let an ad set declare it.")
+            other = ", or let an ad set declare it" if fact.startswith("company.") else ""
+            loaded.warn(path, what, f"Set {setting}{other}.")
 
     def _missing(self, rule: Rule) -> Mapping[str, str]:
         """Facts that every case of the rule demands and nothing tells, with the setting that each wants for."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from personalizer.content import models
 from personalizer.content.fields import REMEDIES, Document
 from personalizer.content.yaml import KeyPath, Parsed
 
@@ -19,6 +20,11 @@ D = TypeVar("D", bound=Document)
 
 # What stands in for a key that a document must have and has not, so that the rest of it is checked.
 STAND_INS: dict[str, Any] = {"name": "?", "match": {}, "path": "/", "site": {"name": "?", "hosts": ["localhost"]}}
+
+_ELSEWHERE: dict[type[BaseModel], dict[str, str]] = {  # keys of the one that are taken for keys of the other
+    models.Icp: dict.fromkeys(models.Persona.model_fields.keys() - models.Icp.model_fields.keys(), "a persona"),
+    models.Persona: dict.fromkeys(models.Icp.model_fields.keys() - models.Persona.model_fields.keys(), "an ICP"),
+}
 
 
 def check_model(parsed: Parsed, data: Any, model: type[D], path: KeyPath = ()) -> D | None:
@@ -85,6 +91,8 @@ def _explain(detail: Any, model: type[BaseModel]) -> tuple[str, str]:
     kind, place = detail["type"], detail["loc"]
     last = str(place[-1]) if place else "it"
     if kind == "extra_forbidden":
+        if len(place) == 1 and last in _ELSEWHERE.get(model, {}):
+            return f"there is no key `{last}` here.", f"It belongs to {_ELSEWHERE[model][last]}."
         near = difflib.get_close_matches(last, _keys_at(model, place[:-1]), n=1, cutoff=0.5)
         return f"there is no key `{last}` here.", f"Did you mean `{near[0]}`?" if near else "Remove it."
     if kind == "missing":

@@ -186,9 +186,10 @@ class Text:
     def meet(self, other: Demand) -> Demand | None:
         if not isinstance(other, Text):
             return None
-        among = other.among if self.among is None else self.among
         if self.among is not None and other.among is not None:
-            among = self.among & other.among
+            both = self.among & other.among
+            return Text(among=both) if both else None
+        among = other.among if self.among is None else self.among
         return _consistent(
             Text(among, self.without | other.without, self.like + other.like, self.unlike + other.unlike)
         )

@@ -13,7 +13,7 @@ from personalizer.content.order import precedence, row_rank
 from personalizer.content.pairs import Pairs
 from personalizer.content.proof import Rule, disjoint, implies
 from personalizer.content.rules import Rules
-from personalizer.decision.registry import Icp, Page, Persona, Registry
+from personalizer.decision.registry import Icp, Page, Registry
 
 MOST_PAIRS = 100_000  # of ICPs, of personas, and of the rows of all pages; some seconds
 
@@ -35,19 +35,22 @@ _TURN = {"excluded": 0, "negative": 1, "ideal": 2}
 
 
 def _lint_icps(documents: Documents, registry: Registry, rules: Mapping[str, Rule]) -> None:
-    pages = {key: frozenset(_pages_of(registry, registry.icps[key])) for key in rules}
+    considered = {icp.product: frozenset(_pages_of(registry, icp)) for icp in registry.icps.values()}
+    pages = {key: considered[registry.icps[key].product] for key in rules}
+    ranks = {key: precedence(documents.icps[key].doc.priority, registry.icps[key].match, "") for key in rules}
     turns = sorted((key for key in rules if pages[key]), key=lambda key: _turn(registry.icps[key]))
 
     def judge(first: str, second: str) -> str | None:
         one, other = registry.icps[first], registry.icps[second]
         if one.kind == "negative" and (other.kind == "ideal" or one.lookup != other.lookup):
             return None  # what is no evidence does not turn anybody away
-        if pages[second] <= pages[first] and implies(rules[second], rules[first]):
+        if _within(pages[second], pages[first]) and implies(rules[second], rules[first]):
             return "shadows"
-        if one.kind != other.kind or not pages[first] & pages[second] or _same_end(one, other):
+        if ranks[first] != ranks[second] or one.kind != other.kind or _same_end(one, other):
             return None
-        equal = _equal_icps(documents, one, other)
-        return "overlaps" if equal and not disjoint(rules[first], rules[second]) else None
+        if pages[first].isdisjoint(pages[second]) or disjoint(rules[first], rules[second]):
+            return None
+        return "overlaps"
 
     for key, (shadow, overlaps) in _compare(documents, "icps", turns, rules, judge, MOST_PAIRS).items():
         icp = documents.icps[key]
@@ -73,22 +76,19 @@ def _same_end(one: Icp, other: Icp) -> bool:
     return one.kind != "ideal" and one.target == other.target
 
 
-def _equal_icps(documents: Documents, one: Icp, other: Icp) -> bool:
-    ranks = [precedence(documents.icps[icp.key].doc.priority, icp.match, "") for icp in (one, other)]
-    return ranks[0] == ranks[1]
-
-
 # --- personas ---
 
 
 def _lint_personas(documents: Documents, registry: Registry, rules: Mapping[str, Rule]) -> None:
-    reached = {key: frozenset(_matching_icps(registry, registry.personas[key])) for key in rules}
+    ideal = {icps: frozenset(_ideal_icps(registry, icps)) for icps in {registry.personas[key].icps for key in rules}}
+    reached = {key: ideal[registry.personas[key].icps] for key in rules}
+    ranks = {key: precedence(documents.personas[key].doc.priority, registry.personas[key].match, "") for key in rules}
     turns = sorted((key for key in rules if reached[key]), key=lambda key: registry.personas[key].order)
 
     def judge(first: str, second: str) -> str | None:
-        if reached[second] <= reached[first] and implies(rules[second], rules[first]):
+        if _within(reached[second], reached[first]) and implies(rules[second], rules[first]):
             return "shadows"
-        if not reached[first] & reached[second] or not _equal_personas(documents, registry, first, second):
+        if ranks[first] != ranks[second] or reached[first].isdisjoint(reached[second]):
             return None
         return None if disjoint(rules[first], rules[second]) else "overlaps"
 
@@ -101,13 +101,8 @@ def _lint_personas(documents: Documents, registry: Registry, rules: Mapping[str,
             persona.warn(("match",), _say_overlap("persona", overlaps), "Give one of them a `priority`.")
 
 
-def _matching_icps(registry: Registry, persona: Persona) -> Iterable[str]:
-    return (key for key in persona.icps if key in registry.icps and registry.icps[key].kind == "ideal")
-
-
-def _equal_personas(documents: Documents, registry: Registry, one: str, other: str) -> bool:
-    ranks = [precedence(documents.personas[key].doc.priority, registry.personas[key].match, "") for key in (one, other)]
-    return ranks[0] == ranks[1]
+def _ideal_icps(registry: Registry, icps: Iterable[str]) -> Iterable[str]:
+    return (key for key in icps if key in registry.icps and registry.icps[key].kind == "ideal")
 
 
 # --- rows ---
@@ -189,6 +184,10 @@ def _compare(
         remedy = "Give rules more equalities that tell them apart; they need not be compared then."
         documents.report(path, f"has too many rules: only {most:,} pairs were compared.", remedy, warning=True)
     return found
+
+
+def _within(some: frozenset[str], all_: frozenset[str]) -> bool:
+    return some is all_ or some <= all_  # most share one set of thousands
 
 
 def _say_overlap(kind: str, others: list[str]) -> str:

@@ -46,7 +46,7 @@ def disjoint(one: Rule, other: Rule) -> bool:
     """Whether nobody has both true."""
     if one.cases is None or other.cases is None:
         return False
-    return all(_merged(first, second) is None for first in one.cases for second in other.cases)
+    return all(_apart(first, second) for first in one.cases for second in other.cases)
 
 
 class _TooManyError(Exception):
@@ -88,6 +88,10 @@ def _merged(one: Case, other: Case) -> Case | None:
             return None
         merged[fact] = both
     return merged
+
+
+def _apart(one: Case, other: Case) -> bool:
+    return any(fact in one and one[fact].meet(demand) is None for fact, demand in other.items())
 
 
 def _settles(case: Case, node: Node, verdict: bool) -> bool:

@@ -111,6 +111,28 @@ def test_a_page_that_does_not_say_what_the_ad_said_is_named(
     assert shown in said[0] and "home/cfo" in said[0] and f"{ALIKE} is enough" in said[0]
 
 
+def test_an_ad_is_read_by_those_who_speak_its_language(workspace: Write) -> None:
+    german = "Lohnabrechnung in einem Nachmittag"
+    files = {
+        "variants/personas/cfo.yaml": persona(),
+        "variants/campaigns/c.yaml": ads(german, persona="cfo"),
+        "variants/pages/home/cfo.yaml": {"for": {"persona": "cfo"}, "copy": {"headline": CLOSE}},
+        "variants/pages/home/cfo-fr.yaml": {
+            "for": {"persona": "cfo", "language": "fr"},
+            "copy": {"headline": "La paie"},
+        },
+    }
+    [said] = said_of(workspace(files))
+    assert "home/cfo that its visitors" in said
+    in_german = {"for": {"persona": "cfo", "language": "de"}, "copy": {"headline": german}}
+    root = workspace({**files, "variants/pages/home/cfo-de.yaml": in_german})
+    assert said_of(root) == []
+    checked = check_workspace(root)
+    assert checked.content is not None
+    [landing] = find_landings(checked.documents, checked.content.registry)
+    assert (landing.shown, landing.match) == ("home/cfo-de", 1.0)
+
+
 def test_an_ad_without_headlines_promises_nothing(workspace: Write) -> None:
     files = {
         "variants/personas/cfo.yaml": persona(),

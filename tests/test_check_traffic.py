@@ -114,7 +114,7 @@ def test_what_can_be_answered_or_is_not_stated_is_fine(workspace: Write, setting
 def test_without_stated_traffic_nothing_is_said(workspace: Write) -> None:
     assert planned(workspace, None) == []
     [said] = planned(workspace, TOO_FEW)
-    assert "takes 6 months" in said
+    assert "takes 6.2 months" in said
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ not: choose otherwise than `decide` does, which is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """One ad and what its visitors see if nothing but the ad is known of them.
+    """One ad and what its visitors see if nothing is known of them but the ad, and that they read its language.
 
     `shown` as in a decision (`payroll/cfo`); `headline` is the page's, tokens filled with what the ad tells; `match` is
     how much of the ad's headline it says again, from 0 to 1, None where one of them has none.
@@ -55,10 +55,8 @@ def find_landings(documents: Documents, registry: Registry) -> Iterator[Landing]
             for ad in ad_set.ads:
                 ref = f"{key}.{ad_set.key}.{ad.key}"
                 if page is not None and ref in registry.ads.refs:
-                    decision = _decide(registry, page, ref)
-                    headline = _headline(documents, decision)
-                    match = max((likeness(told, headline) for told in ad.headlines if headline), default=None)
-                    yield Landing(key, ad_set.key, ad.key, decision.shown, headline, match)
+                    shown, headline, match = _best_match(documents, registry, page, ref, ad.headlines)
+                    yield Landing(key, ad_set.key, ad.key, shown, headline, match)
 
 
 def lint_landings(documents: Documents, registry: Registry) -> None:
@@ -80,9 +78,22 @@ def lint_landings(documents: Documents, registry: Registry) -> None:
                     _report_mismatch(campaign, landing, ad, ("ad_sets", place, "ads", number, "headlines"))
 
 
-def _decide(registry: Registry, page: Page, ref: str, facts: Facts | None = None) -> Decision:
-    known = facts or {}
-    visitor = Visitor(known, dict.fromkeys(known, Source.LOOKUP), "", "", None, Mode.STORAGE_FREE, {}, ref)
+def _best_match(
+    documents: Documents, registry: Registry, page: Page, ref: str, headlines: Sequence[str]
+) -> tuple[str, str, float | None]:
+    """What readers of the ad's language are shown, its headline, and how well that agrees. The ad's language is taken
+    to be that of the page's rows whose headline agrees best."""
+    found: list[tuple[str, str, float | None]] = []
+    for language in (None, *sorted({row.language for row in page.rows.values() if row.language})):
+        decision = _decide(registry, page, ref, {"language": language} if language else {})
+        headline = _headline(documents, decision)
+        match = max((likeness(told, headline) for told in headlines if headline), default=None)
+        found.append((decision.shown, headline, match))
+    return max(found, key=lambda one: -1 if one[2] is None else one[2])
+
+
+def _decide(registry: Registry, page: Page, ref: str, facts: Facts) -> Decision:
+    visitor = Visitor(facts, dict.fromkeys(facts, Source.LOOKUP), "", "", None, Mode.STORAGE_FREE, {}, ref)
     return decide(registry, page.key, visitor)
 
 

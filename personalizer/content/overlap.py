@@ -35,7 +35,8 @@ _TURN = {"excluded": 0, "negative": 1, "ideal": 2}
 
 
 def _lint_icps(documents: Documents, registry: Registry, rules: Mapping[str, Rule]) -> None:
-    considered = {icp.product: frozenset(_pages_of(registry, icp)) for icp in registry.icps.values()}
+    products = {icp.product for icp in registry.icps.values()}
+    considered = {product: frozenset(_pages_of(documents, product)) for product in products}
     pages = {key: considered[registry.icps[key].product] for key in rules}
     ranks = {key: precedence(documents.icps[key].doc.priority, registry.icps[key].match, "") for key in rules}
     turns = sorted((key for key in rules if pages[key]), key=lambda key: _turn(registry.icps[key]))
@@ -67,8 +68,8 @@ def _turn(icp: Icp) -> tuple[int, int]:
     return _TURN[icp.kind], icp.order
 
 
-def _pages_of(registry: Registry, icp: Icp) -> Iterable[str]:
-    return (page.key for page in registry.pages.values() if page.product is None or icp.product in (None, page.product))
+def _pages_of(documents: Documents, product: str | None) -> Iterable[str]:
+    return (key for key, page in documents.pages.items() if page.doc.considers(product))
 
 
 def _same_end(one: Icp, other: Icp) -> bool:

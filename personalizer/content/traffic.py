@@ -96,4 +96,6 @@ def _remedies(documents: Documents, doc: models.Experiment, months: float) -> It
 def _say(months: float) -> str:
     if months == float("inf"):
         return "for ever"
+    if months < 10:
+        return f"{months:.1f} months"
     return f"{months:.0f} months" if months < 24 else f"{months / 12:.0f} years"

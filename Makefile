@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH ?=
 SAMPLE := PERSONALIZER_GEO_CITY=sample PERSONALIZER_GEO_ASN=sample PERSONALIZER_GEO_CONNECTION=sample \
 	PERSONALIZER_GEO_ANONYMOUS=sample PERSONALIZER_COMPANIES=sample PERSONALIZER_TRUSTED_PROXIES=127.0.0.0/8
 
@@ -24,8 +25,8 @@ fmt: $(VENV)/installed-test ## put the code in its form
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(VENV)/installed-test build/compiled/made tests/.system ## side-by-side measurements; wants a quiet machine
-	@PYTHONSAFEPATH=1 PYTHONPATH=build/compiled:. $(BIN)/python -m benchmarks
+bench: $(VENV)/installed-bench build/compiled/made tests/.system ## side-by-side measurements; wants a quiet machine; BENCH='--rows 1,3'
+	@PYTHONSAFEPATH=1 PYTHONPATH=build/compiled:. $(BIN)/python -m benchmarks $(BENCH)
 
 soak: $(VENV)/installed-test tests/.system ## the slow tests at their full figures
 	@PERSONALIZER_SOAK=1 $(BIN)/python -m pytest -m "slow or fault"
@@ -47,6 +48,11 @@ $(VENV)/installed-test: $(BIN)/python pyproject.toml
 	@echo "Installing personalizer and its tools into $(VENV) …"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test,dev]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: $(VENV)/installed-test
+	@echo "Installing what the comparisons need into $(VENV) …"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test,dev,bench]'
+	@touch $@
 
 # What `pip install` of a wheel gives: the request path compiled to C. A source tree runs the same code uncompiled.
 SOURCES := $(shell find personalizer templates variants -type f -not -name '*.pyc') hatch_build.py pyproject.toml

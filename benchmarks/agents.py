@@ -71,4 +71,9 @@ def _mobile_agents() -> list[str]:
     return android + samsung + apple + in_app
 
 
+def new_agent(number: int) -> str:
+    """An agent that is none of `AGENTS` and no other number's: one of theirs, of a build of its own."""
+    return AGENTS[number % COUNT] + f" Build/{number:06}"
+
+
 AGENTS: tuple[str, ...] = tuple(random.Random(1).sample(_desktop_agents() + _mobile_agents(), COUNT))

@@ -1,127 +1,214 @@
-"""The comparison: every peer in turn, round by round, first served, then in process.
+"""Rows 1 to 4, 6 and 7: every peer in turn, round by round, first served, then in process.
 
-What enters: what was generated, and how long to take. What leaves: `Results`. Must not: measure one peer now and
-another later; what stands side by side in a ratio was measured side by side.
+What enters: what was generated, which rows, how long to take. What leaves: `Findings`. Must not: measure one peer now
+and another later; what stands side by side in a ratio was measured side by side.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import BenchError, inside
-from benchmarks.load import CONNECTIONS, run_round
+from benchmarks.agents import new_agent
+from benchmarks.figures import Findings, Say
+from benchmarks.load import CONNECTIONS, Round, run_round
+from benchmarks.machine import version_of
 from benchmarks.naive import create_naive_app
-from benchmarks.peers import OURS, Peer, run_ours, run_peer, run_redis
-from benchmarks.results import BARE, EMPTY, NAIVE, Results, describe_machine
+from benchmarks.peers import BARE, EMPTY, GZIPPED, NAIVE, NGINX, OURS, run_nginx, run_ours, run_peer, run_redis
+from benchmarks.processes import Peer, find_program
+from benchmarks.results import COLD, inside_findings, served_findings
 from benchmarks.serve import WsgiApp
-from benchmarks.traffic import Request, let_them_visit, make_requests, write_requests
-from benchmarks.workspace import Bench
+from benchmarks.sizes import Size
+from benchmarks.traffic import GZIP, Request, let_them_visit, make_requests, write_requests
+from benchmarks.wagtail import PACKAGES, SEGMENTS, WAGTAIL, run_wagtail
+from benchmarks.workspace import Bench, address_of
 from personalizer.app import create_edge_app
 from personalizer.events.collector import wait_for_lake
 from personalizer.events.lake import open_table
 
-Say = Callable[[str], None]  # tells whoever waits what is being done
+ROWS = frozenset(("1", "2", "3", "4", "6", "7"))
+_SERVED = ROWS - {"6"}
+_SLOW_VISITORS = 20  # of the naive version's, one visits a peer that takes a hundred times as long
 
 
-class Size(NamedTuple):
-    """How long a run takes: visitors, rounds, seconds of a round of load and of one in process.
-
-    The naive version remembers nothing between requests, so that it needs fewer visitors.
-    """
-
-    visitors: int
-    naive_visitors: int
-    rounds: int
-    seconds: int
-    inside_seconds: float
+_ABOUT: Mapping[str, Callable[[], str]] = {
+    NGINX: lambda: f"Row 2: nginx {version_of(find_program('nginx', 'nginx-light'), '-v')}, one worker, sendfile.",
+    WAGTAIL: lambda: (
+        f"Row 4: {', '.join(PACKAGES)}; SQLite, sessions in the database, {SEGMENTS} segments, a variant each."
+    ),
+}
 
 
-FULL = Size(20_000, 2_000, 7, 5, 1.5)
-QUICK = Size(1_000, 200, 1, 1, 0.5)
+class Runner(NamedTuple):
+    """A column of a round: who answers which requests."""
+
+    name: str
+    peer: Peer
+    requests: Path
 
 
-class Traffic(NamedTuple):
-    """The same visitors with the cookies that each server gave them."""
-
-    ours: list[Request]
-    naive: list[Request]
-
-
-def compare(bench: Bench, size: Size, say: Say) -> Results:
-    """Start every peer, load them in turn, end them. Raises BenchError when something was not answered as it should."""
-    results = Results(
-        describe_machine(), {"visitors": size.visitors, "rounds": size.rounds, "seconds a round": size.seconds}
-    )
-    secret = secrets.token_hex(32)
-    with run_redis(bench) as (redis_port, redis_pid):
-        naive = ("naive", str(bench.folder), str(redis_port), secret)
-        traffic = _compare_served(results, bench, size, secret, naive, redis_pid, say)
-        say("in process")
-        with inside.open_ours(bench, bench.folder / "data-inside", secret) as edge:
-            app = create_edge_app(edge).wsgi_app
-            naive_app = create_naive_app(bench, redis_port, secret)
-            _compare_inside(results, {OURS: (app, traffic.ours), NAIVE: (naive_app, traffic.naive)}, size)
-    return results
+@dataclass(slots=True)
+class _Comparison:
+    bench: Bench
+    size: Size
+    rows: frozenset[str]
+    say: Say
+    secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    findings: Findings = field(default_factory=Findings)
+    ours: list[Request] = field(default_factory=list)  # with the cookies that our server gave
+    naive: list[Request] = field(default_factory=list)
+    answered: int = 0  # by our server
 
 
-def _compare_served(
-    results: Results, bench: Bench, size: Size, secret: str, naive_app: Sequence[str], redis_pid: int, say: Say
-) -> Traffic:
-    requests = make_requests(size.visitors)
-    body = bench.folder / "body.html"
+def compare(bench: Bench, size: Size, rows: frozenset[str], say: Say) -> Findings:
+    """Start every peer, load them in turn, end them. Raises BenchError when ours did not answer as it should; a peer
+    that cannot be had only leaves its row out."""
+    one = _Comparison(bench, size, rows, say)
     with contextlib.ExitStack() as processes:
-        start = processes.enter_context
-        say("our server and its visitors")
-        ours = start(run_ours(bench, bench.folder / "data", secret))
-        traffic = Traffic(let_them_visit(requests, ours.visit), [])
-        body.write_bytes(ours.fetch(traffic.ours[0])[1])
-        say("the peers")
-        empty = start(run_peer(EMPTY, bench, ("empty", str(body))))
-        bare = start(run_peer(BARE, bench, ("bare", str(body))))
-        naive = start(run_peer(NAIVE, bench, naive_app, {"redis": redis_pid}))
-        traffic.naive.extend(let_them_visit(requests[: size.naive_visitors], naive.visit))
-        file = write_requests(traffic.ours, bench.folder / "requests")
-        naive_file = write_requests(traffic.naive, bench.folder / "naive-requests")
-        peers = [(ours, file), (empty, file), (bare, file), (naive, naive_file)]
-        answered = len(requests) + 1 + _load_in_turn(results, peers, size, say)
-        results.exposures = _count_exposures(bench, answered, size)
-    return traffic
+        redis_port = redis_pid = 0
+        if "3" in rows:
+            redis_port, redis_pid = processes.enter_context(run_redis(bench))
+        if rows & _SERVED:
+            naive = ("naive", str(bench.folder), str(redis_port), one.secret)
+            _compare_served(one, lambda: run_peer(NAIVE, bench, naive, {"redis": redis_pid}))
+        if rows & {"3", "6"}:
+            _compare_inside(one, redis_port)
+    return one.findings
 
 
-def _load_in_turn(results: Results, peers: Sequence[tuple[Peer, Path]], size: Size, say: Say) -> int:
-    """All rounds, every second one in the other direction. Returns how many requests ours has answered."""
-    answered = 0
-    for number in range(size.rounds + 1):
-        for peer, file in peers[:: 1 if number % 2 else -1]:
-            say(f"round {number} of {size.rounds}: {peer.name}")
-            found = run_round(peer, file, size.seconds, seed=number)
-            answered += found.requests if peer.name == OURS else 0
+# --- served ---
+
+
+def _compare_served(one: _Comparison, run_naive: Callable[[], AbstractContextManager[Peer]]) -> None:
+    bench, requests = one.bench, make_requests(one.size.visitors)
+    with contextlib.ExitStack() as processes:
+        one.say("our server and its visitors")
+        ours = processes.enter_context(run_ours(bench, bench.folder / "data", one.secret))
+        one.ours = let_them_visit(requests, ours.visit)
+        body = bench.folder / "body.html"
+        body.write_bytes(ours.fetch(one.ours[0])[1])
+        one.answered += len(requests) + 1
+        file = write_requests(one.ours, bench.folder / "requests")
+        runners = [Runner(OURS, ours, file)]
+        gzipped = _gzipped(one, ours) if "7" in one.rows else []
+
+        def add(row: str, name: str, start: Callable[[], AbstractContextManager[Peer]], visitors: int = 0) -> None:
+            if row not in one.rows:
+                return
+            one.say(name)
+            try:
+                peer = processes.enter_context(start())
+                visited = let_them_visit(requests[:visitors], peer.visit)
+            except BenchError as error:
+                one.findings.missing[row] = str(error)
+                return
+            if name == NAIVE:
+                one.naive = visited
+            written = write_requests(visited, bench.folder / f"requests-{row}") if visitors else file
+            runners.append(Runner(name, peer, written))
+            if name in _ABOUT:
+                one.findings.notes.append(_ABOUT[name]())
+
+        add("1", EMPTY, lambda: run_peer(EMPTY, bench, ("empty", str(body))))
+        add("1", BARE, lambda: run_peer(BARE, bench, ("bare", str(body))))
+        add("2", NGINX, lambda: run_nginx(bench, body))
+        add("3", NAIVE, run_naive, one.size.naive_visitors)
+        add("4", WAGTAIL, lambda: run_wagtail(bench, one.secret), max(20, one.size.naive_visitors // _SLOW_VISITORS))
+        rounds = _load_in_turn(one, [*runners, *gzipped])
+        exposures = _count_exposures(one)
+    one.findings.add(served_findings(rounds))
+    one.findings.notes.append(
+        f"{exposures:,} exposures were journaled and are in the lake: every page that was answered."
+    )
+
+
+def _gzipped(one: _Comparison, ours: Peer) -> list[Runner]:
+    """Our server once more, asked by browsers that read gzip."""
+    requests = [request.accepting(GZIP) for request in one.ours]
+    headers, body = ours.fetch(requests[0])
+    one.answered += 1
+    if ("content-encoding", "gzip") not in [(name.lower(), value) for name, value in headers]:
+        one.findings.missing["7"] = f"{OURS} sends its page uncompressed to browsers that read gzip."
+        return []
+    if not gzip.decompress(body).rstrip().endswith(b"</html>"):
+        raise BenchError(f"{OURS}: what it sends as gzip is not a whole page.")
+    return [Runner(GZIPPED, ours, write_requests(requests, one.bench.folder / "requests-7"))]
+
+
+def _load_in_turn(one: _Comparison, runners: Sequence[Runner]) -> Mapping[str, list[Round]]:
+    """All rounds, every second one in the other direction."""
+    rounds: dict[str, list[Round]] = {runner.name: [] for runner in runners}
+    for number in range(one.size.rounds + 1):
+        for name, peer, file in runners[:: 1 if number % 2 else -1]:
+            one.say(f"round {number} of {one.size.rounds}: {name}")
+            found = run_round(peer, file, one.size.seconds, seed=number)
+            one.answered += found.requests if peer.name == OURS else 0
             if number:  # the first one is for warming up
-                results.served[peer.name].append(found)
-    return answered
+                rounds[name].append(found)
+    return rounds
 
 
-def _count_exposures(bench: Bench, answered: int, size: Size) -> int:
+def _count_exposures(one: _Comparison) -> int:
     """Rows in the lake, once all are there. Raises BenchError when a page was answered and is not among them."""
-    data = bench.folder / "data"
+    data = one.bench.folder / "data"
     wait_for_lake(data, data / "lake", timeout=120)
     table = open_table(data / "lake" / "events")
     rows = int(table.count()) if table else 0
-    unread = CONNECTIONS * (size.rounds + 1)  # answers on their way when wrk ended a round
-    if not answered <= rows <= answered + unread:
-        raise BenchError(f"{OURS}: {answered} pages were answered, and the lake has {rows} exposures.")
+    unread = 2 * CONNECTIONS * (one.size.rounds + 1)  # answers on their way when wrk ended a round
+    if not one.answered <= rows <= one.answered + unread:
+        raise BenchError(f"{OURS}: {one.answered} pages were answered, and the lake has {rows} exposures.")
     return rows
 
 
-def _compare_inside(results: Results, apps: Mapping[str, tuple[WsgiApp, Sequence[Request]]], size: Size) -> None:
-    environs = {name: [request.environ() for request in requests] for name, (_, requests) in apps.items()}
-    inside.forget_setup()
-    for number in range(size.rounds + 1):
-        for name, (app, _) in apps.items():
-            found = inside.run_inside(app, environs[name], size.inside_seconds, seed=number)
-            if number:
-                results.inside[name].append(found)
+# --- in process ---
+
+
+class _App(NamedTuple):
+    app: WsgiApp
+    environs: Callable[[int], Iterator[dict[str, Any]]]  # by the round's number
+
+
+def _compare_inside(one: _Comparison, redis_port: int) -> None:
+    bench, size = one.bench, one.size
+    one.say("in process")
+    with inside.open_ours(bench, bench.folder / "data-inside", one.secret) as edge:
+        app = create_edge_app(edge).wsgi_app
+        ours = one.ours or let_them_visit(make_requests(size.visitors), inside.visit_inside(app))
+        apps = {OURS: _App(app, _drawn_from(ours))}
+        if "3" in one.rows and one.naive:
+            apps[NAIVE] = _App(create_naive_app(bench, redis_port, one.secret), _drawn_from(one.naive))
+        if "6" in one.rows:
+            strangers = _strangers(make_requests(size.visitors))
+            apps[COLD] = _App(app, lambda number: strangers)
+        inside.forget_setup()
+        rounds: dict[str, list[inside.Inside]] = {name: [] for name in apps}
+        for number in range(1, size.rounds + 1):
+            for name, (called, environs) in apps.items():
+                one.say(f"in process, round {number} of {size.rounds}: {name}")
+                requests = environs(number)
+                inside.run_inside(
+                    called, requests, size.inside_seconds / 3
+                )  # what the one before pushed out comes back
+                rounds[name].append(inside.run_inside(called, requests, size.inside_seconds))
+    one.findings.add(inside_findings(rounds))
+
+
+def _drawn_from(requests: Sequence[Request]) -> Callable[[int], Iterator[dict[str, Any]]]:
+    environs = [request.environ() for request in requests]
+    return lambda number: inside.at_random(environs, number)
+
+
+def _strangers(requests: Sequence[Request]) -> Iterator[dict[str, Any]]:
+    """Visitors who come for the first time, with an address and an agent that nobody had before."""
+    for number in count():
+        place = number % len(requests)
+        request = requests[place].from_elsewhere(address_of(place, 2 + number), new_agent(number))
+        yield request.environ()

@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -80,13 +81,19 @@ def forget_setup() -> None:
     gc.freeze()
 
 
-def run_inside(app: WsgiApp, environs: Environs, seconds: float, seed: int) -> Inside:
-    """Call `app` for some seconds with requests in random order. Raises BenchError when one is refused."""
+def at_random(environs: Environs, seed: int) -> Iterator[dict[str, Any]]:
+    """Requests in random order, without end."""
     draw = random.Random(seed)
+    while True:
+        yield from draw.choices(environs, k=_BATCH)
+
+
+def run_inside(app: WsgiApp, environs: Iterator[dict[str, Any]], seconds: float) -> Inside:
+    """Call `app` for some seconds with one request after the other. Raises BenchError when one is refused."""
     statuses: set[str] = set()
     requests, cpu, elapsed = 0, 0.0, 0.0
     while elapsed < seconds:
-        batch = [_receive(environ) for environ in draw.choices(environs, k=_BATCH)]
+        batch = [_receive(environ) for environ in islice(environs, _BATCH)]
         began, cpu_began = time.perf_counter(), time.process_time()
         for environ in batch:
             _call(app, environ, lambda status, *_: statuses.add(status))
@@ -182,7 +189,7 @@ def profile_functions(app: WsgiApp, environs: Environs, seconds: float, most: in
     not seen at all."""
     profile = cProfile.Profile()
     profile.enable()
-    run_inside(app, environs, seconds, seed=1)
+    run_inside(app, at_random(environs, seed=1), seconds)
     profile.disable()
     text = io.StringIO()
     pstats.Stats(profile, stream=text).strip_dirs().sort_stats("tottime").print_stats(most)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import BenchError
-from benchmarks.peers import Peer, cpu_seconds
+from benchmarks.processes import Peer, cpu_seconds, find_program
 
 CONNECTIONS = 16
 
@@ -35,10 +35,10 @@ class Round:
 
 def run_round(peer: Peer, requests: Path, seconds: int, seed: int) -> Round:
     """Load `peer` for some seconds. Raises BenchError when a request failed."""
-    pids = {"": peer.pid, **peer.others}
-    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    pids = {"": peer.pids, **{name: (pid,) for name, pid in peer.others.items()}}
+    before = {name: sum(map(cpu_seconds, group)) for name, group in pids.items()}
     told = _run_wrk(peer.port, requests, seconds, seed)
-    spent = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
+    spent = {name: sum(map(cpu_seconds, group)) - before[name] for name, group in pids.items()}
     count = told["requests"]
     if told["refused"] or told["broken"] or not count:
         raise BenchError(
@@ -58,7 +58,7 @@ def run_round(peer: Peer, requests: Path, seconds: int, seed: int) -> Round:
 
 def _run_wrk(port: int, requests: Path, seconds: int, seed: int) -> dict[str, int]:
     command = [
-        "wrk",
+        find_program("wrk", "wrk"),
         "--threads",
         "1",
         "--connections",

@@ -5,7 +5,8 @@ What enters: nothing. What leaves: the tables below, the same at every run. Must
 
 from __future__ import annotations
 
-from itertools import product
+import itertools
+from itertools import islice, product
 from typing import NamedTuple
 
 INDUSTRIES = (
@@ -140,8 +141,32 @@ class Rule(NamedTuple):
     icps: tuple[str, ...] = ()
 
 
-def icp_rules() -> list[Rule]:
-    """500 ICPs: an industry, a size and a region."""
+class Scale(NamedTuple):
+    """How large a market is: industries, sizes, regions and roles that rules are written for, and a page's variants."""
+
+    industries: int = 25
+    sizes: int = 5
+    regions: int = 4
+    roles: int = 20
+    variants: int = 34
+
+    @property
+    def rules(self) -> int:
+        return self.industries * (self.sizes * self.regions + self.roles)
+
+
+USUAL = Scale()  # 1,000 rules
+
+
+def industries(count: int) -> tuple[str, ...]:
+    """So many industries: those of the table, then branches of them."""
+    named = (f"{name} {branch}" if branch > 1 else name for branch in itertools.count(1) for name in INDUSTRIES)
+    return tuple(islice(named, count))
+
+
+def icp_rules(scale: Scale) -> list[Rule]:
+    """ICPs: an industry, a size and a region; 500 of them in a market of the usual size."""
+    regions = tuple(REGIONS.items())[: scale.regions]
     return [
         Rule(
             f"{_key(industry)}-{low}-{region}",
@@ -151,12 +176,15 @@ def icp_rules() -> list[Rule]:
                 "geo.country": {"in": list(countries)},
             },
         )
-        for industry, (low, high), (region, countries) in product(INDUSTRIES, SIZES, REGIONS.items())
+        for industry, (low, high), (region, countries) in product(
+            industries(scale.industries), SIZES[: scale.sizes], regions
+        )
     ]
 
 
-def persona_rules() -> list[Rule]:
-    """500 personas: a role in an industry, told by the keyword or the job title."""
+def persona_rules(scale: Scale) -> list[Rule]:
+    """Personas: a role in an industry, told by the keyword or the job title; 500 in a market of the usual size."""
+    regions = tuple(REGIONS)[: scale.regions]
     return [
         Rule(
             f"{role}-{_key(industry)}",
@@ -166,7 +194,7 @@ def persona_rules() -> list[Rule]:
                     {"person.title": {"contains": [role.replace("-", " ")]}},
                 ]
             },
-            tuple(f"{_key(industry)}-{low}-{region}" for (low, _), region in product(SIZES, REGIONS)),
+            tuple(f"{_key(industry)}-{low}-{region}" for (low, _), region in product(SIZES[: scale.sizes], regions)),
         )
-        for industry, (role, words) in product(INDUSTRIES, ROLES.items())
+        for industry, (role, words) in product(industries(scale.industries), tuple(ROLES.items())[: scale.roles])
     ]

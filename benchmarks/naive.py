@@ -21,7 +21,7 @@ from flask import Flask, Response, make_response, render_template, request
 from geoip2.errors import AddressNotFoundError
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from benchmarks.page import TEMPLATE_FILE
+from benchmarks.page import read_template
 from benchmarks.workspace import PATH, Bench
 
 HOLDOUT = 0.2
@@ -205,6 +205,5 @@ def _fill(value: Any, tokens: Mapping[str, str]) -> Any:
 
 def _write_template(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
-    _, _, template = TEMPLATE_FILE.read_text("utf-8").split("---\n", 2)  # without the list of its slots
-    (folder / "offer.html").write_text(template, "utf-8")
+    (folder / "offer.html").write_text(read_template(), "utf-8")
     return folder

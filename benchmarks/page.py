@@ -6,6 +6,7 @@ Must not: know who serves it. In copy, `{{ fact | fallback }}` is a token.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,17 @@ def variant_copy(number: int) -> Copy:
         "lede": f"{COPY['lede']} Teams of your kind were sure of their count after {number + 5} days.",
         "cta": f"Book a look, {number + 15} minutes",
     }
+
+
+def read_template() -> str:
+    """The template without the list of its slots, as Jinja and Django's templates both read it."""
+    return TEMPLATE_FILE.read_text("utf-8").split("---\n", 2)[2]
+
+
+def without_tokens(value: Any) -> Any:
+    """The copy with each token's fallback in its place."""
+    if isinstance(value, list):
+        return [without_tokens(item) for item in value]
+    if isinstance(value, dict):
+        return {name: without_tokens(item) for name, item in value.items()}
+    return re.sub(r"\{\{[^|}]*\|\s*([^}]*?)\s*\}\}", r"\1", value)

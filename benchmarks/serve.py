@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from benchmarks.naive import create_naive_app
@@ -53,6 +53,7 @@ def serve_app(app: WsgiApp, port: int) -> None:
         address="127.0.0.1",
         port=port,
         interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
         workers=1,
         blocking_threads=THREADS,
         websockets=False,

@@ -21,6 +21,7 @@ from benchmarks.market import LINKS
 from benchmarks.workspace import HOST, PATH, address_of
 
 RETURNING = 0.7
+PLAIN, GZIP = "identity", "gzip, deflate, br"  # Accept-Encoding; peers are compared by the same bytes
 SEPARATOR = b"\x1e"  # between the requests of a file; stands in no request
 
 _LANGUAGES = (
@@ -50,6 +51,16 @@ class Request:
 
     def with_cookie(self, cookie: str) -> Request:
         return replace(self, headers=(*self.headers, ("Cookie", cookie)))
+
+    def accepting(self, encoding: str) -> Request:
+        return self._with("Accept-Encoding", encoding)
+
+    def from_elsewhere(self, address: str, agent: str) -> Request:
+        """The same link, opened by somebody with another address and browser."""
+        return self._with("X-Forwarded-For", address)._with("User-Agent", agent)
+
+    def _with(self, name: str, value: str) -> Request:
+        return replace(self, headers=tuple((key, value if key == name else old) for key, old in self.headers))
 
     def raw(self) -> bytes:
         lines = [f"GET {PATH}?{self.query} HTTP/1.1", *(f"{name}: {value}" for name, value in self.headers), "", ""]
@@ -91,7 +102,7 @@ def _make_request(number: int, draw: random.Random) -> Request:
         "User-Agent": draw.choice(AGENTS),
         "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
         "Accept-Language": draw.choice(_LANGUAGES),
-        "Accept-Encoding": "gzip, deflate, br",
+        "Accept-Encoding": PLAIN,
         "Referer": draw.choice(_REFERRERS),
         "X-Forwarded-For": address_of(number),
         "X-Forwarded-Proto": "https",

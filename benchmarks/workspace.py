@@ -1,7 +1,8 @@
-"""The workspace that is measured: 1,000 rules, one page with 34 variants, an experiment, two look-up files.
+"""The workspace that is measured: 1,000 rules, one page with 34 variants, an experiment, two look-up files; or of
+another scale.
 
-What enters: a directory, a number of addresses. What leaves: a workspace as `personalizer serve` reads it, the look-up
-files, and the same rules as plain JSON for the naive version. Must not: differ between two runs.
+What enters: a directory, a number of addresses, a scale. What leaves: a workspace as `personalizer serve` reads it,
+the look-up files, and the same rules as plain JSON for the naive version. Must not: differ between two runs.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from benchmarks import market, page
 
 HOST = "www.bench.example"
 PATH = "/offer"
+
 
 _COMPANY_SHARE = 0.4  # of the addresses; look-ups know a minority of business visits
 _WORDS = (
@@ -61,21 +64,22 @@ class Bench:
         return self.folder / "rules.json"
 
 
-def address_of(number: int) -> str:
-    """The address of visitor `number`, from the documentation range (RFC 3849); each has a /64 of its own."""
-    return f"2001:db8:{number >> 8:x}:{number & 255:x}::1"
+def address_of(number: int, host: int = 1) -> str:
+    """The address of visitor `number`, from the documentation range (RFC 3849); each has a /64 of its own, in which
+    `host` is one of many."""
+    return f"2001:db8:{number >> 8:x}:{number & 255:x}::{host:x}"
 
 
-def generate(folder: Path, addresses: int) -> Bench:
+def generate(folder: Path, addresses: int, scale: market.Scale = market.USUAL) -> Bench:
     """Write it all into `folder`."""
     bench = Bench(folder)
-    documents = _documents()
+    documents = _documents(scale)
     for name, document in documents.items():
         _write(bench.workspace / "variants" / f"{name}.yaml", json.dumps(document))  # JSON is YAML 1.2
     _write(bench.workspace / "templates" / "offer.html", page.TEMPLATE_FILE.read_text("utf-8"))
     _write(bench.workspace / "templates" / "unavailable.html", "<!doctype html><title>Not here</title>")
     _write(bench.rules, json.dumps(_naive_rules(documents)))
-    _write_lookups(bench, addresses)
+    _write_lookups(bench, addresses, market.industries(scale.industries))
     return bench
 
 
@@ -87,8 +91,9 @@ def _write(path: Path, text: str) -> None:
 # --- rules and copy ---
 
 
-def _documents() -> dict[str, Any]:
-    icps, personas = market.icp_rules(), market.persona_rules()
+def _documents(scale: market.Scale) -> dict[str, Any]:
+    icps, personas = market.icp_rules(scale), market.persona_rules(scale)
+    known = {rule.key for rule in personas}
     documents: dict[str, Any] = {"workspace": _workspace()}
     documents |= {f"icps/{rule.key}": {"name": rule.key, "match": rule.match} for rule in icps}
     documents["icps/too-small"] = {
@@ -98,9 +103,9 @@ def _documents() -> dict[str, Any]:
     documents |= {
         f"personas/{rule.key}": {"name": rule.key, "match": rule.match, "icps": list(rule.icps)} for rule in personas
     }
-    documents |= {f"campaigns/{campaign.key}": _campaign(campaign) for campaign in market.CAMPAIGNS}
+    documents |= {f"campaigns/{campaign.key}": _campaign(campaign, known) for campaign in market.CAMPAIGNS}
     documents["pages/offer/page"] = {"path": PATH, "template": "offer.html", "copy": page.COPY}
-    documents |= _variants(icps, personas)
+    documents |= _variants(icps, personas, scale.variants)
     documents["experiments/first"] = {"page": "offer", "arms": ["campaign-0", "campaign-0-b"], "goal": "cta_click"}
     return documents
 
@@ -114,10 +119,10 @@ def _workspace() -> dict[str, Any]:
     }
 
 
-def _campaign(campaign: market.Campaign) -> dict[str, Any]:
+def _campaign(campaign: market.Campaign, personas: set[str]) -> dict[str, Any]:
     ads = [{"key": ad, "headlines": [f"Stockwise {ad}"]} for ad in campaign.ads]
     declares = {"declares": {"company.employees": {"between": [50, 1000]}}}
-    persona = {"persona": campaign.persona, **declares} if campaign.persona else {}
+    persona = {"persona": campaign.persona, **declares} if campaign.persona in personas else {}
     return {
         "platform": campaign.platform,
         "page": "offer",
@@ -127,8 +132,8 @@ def _campaign(campaign: market.Campaign) -> dict[str, Any]:
     }
 
 
-def _variants(icps: list[market.Rule], personas: list[market.Rule]) -> dict[str, Any]:
-    """34 rows, so that three visitors of five get one, and an arm of an experiment."""
+def _variants(icps: list[market.Rule], personas: list[market.Rule], count: int) -> dict[str, Any]:
+    """Rows, the usual 34 of them so that three visitors of five get one; and an arm of an experiment."""
     whom: dict[str, Any] = {key: {"campaign": key} for key in (one.key for one in market.CAMPAIGNS[:8])}
     whom |= {rule.key: {"persona": rule.key} for rule in personas[::40]}
     whom |= {rule.key: {"icp": rule.key} for rule in icps[::50]}
@@ -137,11 +142,18 @@ def _variants(icps: list[market.Rule], personas: list[market.Rule]) -> dict[str,
         f"industries-{number}": {"when": {"company.industry": {"in": list(group)}}}
         for number, group in enumerate(groups)
     }
+    pairs = (
+        (f"{rule.key}--{icp}", {"persona": rule.key, "icp": icp})
+        for place in range(max(len(rule.icps) for rule in personas))
+        for rule in personas
+        for icp in rule.icps[place : place + 1]
+    )
+    rows = dict(islice(chain(whom.items(), pairs), count))
     documents = {
         f"pages/offer/{key}": {"for": rule, "copy": page.variant_copy(number)}
-        for number, (key, rule) in enumerate(whom.items())
+        for number, (key, rule) in enumerate(rows.items())
     }
-    documents["pages/offer/campaign-0-b"] = {"copy": page.variant_copy(len(whom))}
+    documents["pages/offer/campaign-0-b"] = {"copy": page.variant_copy(len(rows))}
     return documents
 
 
@@ -160,7 +172,7 @@ def _naive_rules(documents: dict[str, Any]) -> dict[str, Any]:
 # --- look-up files ---
 
 
-def _write_lookups(bench: Bench, addresses: int) -> None:
+def _write_lookups(bench: Bench, addresses: int, industries: tuple[str, ...]) -> None:
     draw = random.Random(2)
     places = [_place(city) for city in market.CITIES]
     cities = MMDBWriter(ip_version=6, ipv4_compatible=True, database_type="Bench-City", languages=["en", "de"])
@@ -169,7 +181,7 @@ def _write_lookups(bench: Bench, addresses: int) -> None:
         network = IPSet([f"{address_of(number)}/64"])
         cities.insert_network(network, draw.choice(places))
         if draw.random() < _COMPANY_SHARE:
-            companies.insert_network(network, {"company": _company(number, draw)})
+            companies.insert_network(network, {"company": _company(number, draw, industries)})
     cities.to_db_file(str(bench.city))
     companies.to_db_file(str(bench.companies))
 
@@ -197,12 +209,12 @@ def _place(city: market.City) -> dict[str, Any]:
     }
 
 
-def _company(number: int, draw: random.Random) -> dict[str, Any]:
+def _company(number: int, draw: random.Random, industries: tuple[str, ...]) -> dict[str, Any]:
     low, high = draw.choice(market.SIZES)
     return {
         "name": f"{draw.choice(_WORDS)} {draw.choice(_WORDS)} {number}",
         "domain": f"company-{number}.example",
-        "industry": draw.choice(market.INDUSTRIES),
+        "industry": draw.choice(industries),
         "employees": draw.randint(low, high),
         "revenue": draw.randint(1, 900) * 100_000,
         "country": "DE",

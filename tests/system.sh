@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs what the tests need from the system, or says exactly what to install.
+# Installs what the tests and `make bench` need from the system, or says exactly what to install.
 set -eu
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v chromedriver >/dev/null 2>&1 || missing="$missing chromium-driver"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
+[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null 2>&1 || missing="$missing nginx-light"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "Installing$missing …"
@@ -18,6 +19,6 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
         || { cat "$log" >&2; echo "Could not install$missing. Install them and run this again." >&2; exit 1; }
     rm -f "$log"
 else
-    echo "The tests need:$missing. On Debian or Ubuntu: sudo apt-get install$missing" >&2
+    echo "The tests and the comparisons need:$missing. On Debian or Ubuntu: sudo apt-get install$missing" >&2
     exit 1
 fi

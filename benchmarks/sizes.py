@@ -1,0 +1,44 @@
+"""How long a run takes.
+
+What enters: nothing. What leaves: `FULL`, by which rows are judged, and `QUICK`, which shows that they can be measured.
+Must not: differ in anything but size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from benchmarks.market import USUAL, Scale
+
+
+class Size(NamedTuple):
+    """Visitors, rounds, seconds of a round of load and of one in process; and how far the growth curves go.
+
+    The naive version and GrowthBook remember nothing between requests, so that they need fewer visitors.
+    """
+
+    visitors: int
+    naive_visitors: int
+    rounds: int
+    seconds: int
+    inside_seconds: float
+    growth: tuple[Scale, ...]  # the first is where both curves begin
+    growth_visitors: int
+    growth_rounds: int
+    growth_seconds: int
+
+    def __str__(self) -> str:
+        return f"{self.visitors:,} visitors, {self.rounds} rounds of {self.seconds} s"
+
+
+_RULES = (
+    Scale(25, 1, 1, 1),
+    Scale(25, 2, 2, 6),
+    USUAL,
+    Scale(100),
+    Scale(250),
+)
+_VARIANTS = tuple(USUAL._replace(variants=count) for count in (10, 34, 200, 1000, 5000))
+
+FULL = Size(20_000, 2_000, 7, 5, 1.5, (*_RULES, *_VARIANTS), 2_000, 3, 3)
+QUICK = Size(1_000, 200, 1, 1, 0.5, (_RULES[0], USUAL, _VARIANTS[0]), 200, 1, 1)

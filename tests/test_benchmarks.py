@@ -1,0 +1,61 @@
+"""`make bench`: its rows are measured and shown, its bounds judge, and what cannot be measured says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from servers import WORKSPACE
+
+from benchmarks.figures import Figure
+
+
+def run_bench(*options: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *options],
+        env=os.environ | environ,
+        cwd=WORKSPACE,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_rows_are_measured(tmp_path: Path) -> None:
+    files = ("--json", str(tmp_path / "found.json"), "--markdown", str(tmp_path / "found.md"))
+    done = run_bench("--quick", "--rows", "1,2,5,6", *files)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert {figure["row"] for figure in found["figures"]} == {"1", "2", "5", "6"}
+    assert all(figure["value"] > 0 for figure in found["figures"])
+    assert found["not measured"] == {}
+    assert set(found["rounds"]["served"]) == {
+        "personalizer", "empty Flask view", "bare WSGI function", "nginx, a file",
+    }  # fmt: skip
+    told = (tmp_path / "found.md").read_text()
+    assert all(figure["name"] in told for figure in found["figures"])
+
+
+def test_a_row_that_cannot_be_measured_says_why() -> None:
+    done = run_bench("--quick", "--rows", "11", PATH="/nowhere")
+    assert done.returncode == 0, done.stderr
+    assert "Row 11: not measured: chromium: not installed. On Debian or Ubuntu: sudo apt-get install" in done.stdout
+
+
+def test_a_row_that_does_not_exist_is_refused() -> None:
+    done = run_bench("--rows", "1,99")
+    assert done.returncode == 2
+    assert "99: there is no such row" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "at_most", "holds"), [(1.4, False, False), (1.5, False, True), (1.4, True, True), (1.6, True, False)]
+)
+def test_a_gate_is_the_least_or_the_most(value: float, at_most: bool, holds: bool) -> None:
+    figure = Figure("1", "", (0.0, value, 9.0), goal=1.5, gate=1.5, at_most=at_most)
+    assert (figure.holds, figure.reached) == (holds, holds)
+    assert figure.say_bound(figure.gate) == ("≤ 1.5" if at_most else "≥ 1.5")

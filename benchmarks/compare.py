@@ -48,8 +48,9 @@ _ABOUT: Mapping[str, Callable[[], str]] = {
 
 
 class Runner(NamedTuple):
-    """A column of a round: who answers which requests."""
+    """A line of a round: who answers which requests, for which row."""
 
+    row: str
     name: str
     peer: Peer
     requests: Path
@@ -66,29 +67,35 @@ class _Comparison:
     ours: list[Request] = field(default_factory=list)  # with the cookies that our server gave
     naive: list[Request] = field(default_factory=list)
     answered: int = 0  # by our server
+    redis_port: int = 0  # the naive version's
+    redis_pid: int = 0
 
 
 def compare(bench: Bench, size: Size, rows: frozenset[str], say: Say) -> Findings:
     """Start every peer, load them in turn, end them. Raises BenchError when ours did not answer as it should; a peer
     that cannot be had only leaves its row out."""
     one = _Comparison(bench, size, rows, say)
+    find_program("wrk", "wrk")  # before anybody waits for what is loaded with it
     with contextlib.ExitStack() as processes:
-        redis_port = redis_pid = 0
         if "3" in rows:
-            redis_port, redis_pid = processes.enter_context(run_redis(bench))
-        if rows & _SERVED:
-            naive = ("naive", str(bench.folder), str(redis_port), one.secret)
-            _compare_served(one, lambda: run_peer(NAIVE, bench, naive, {"redis": redis_pid}))
-        if rows & {"3", "6"}:
-            _compare_inside(one, redis_port)
+            try:
+                one.redis_port, one.redis_pid = processes.enter_context(run_redis(bench))
+            except BenchError as error:
+                one.findings.missing["3"] = str(error)
+                one.rows -= {"3"}
+        if one.rows & _SERVED:
+            _compare_served(one)
+        if one.rows & {"3", "6"}:
+            _compare_inside(one)
     return one.findings
 
 
 # --- served ---
 
 
-def _compare_served(one: _Comparison, run_naive: Callable[[], AbstractContextManager[Peer]]) -> None:
+def _compare_served(one: _Comparison) -> None:
     bench, requests = one.bench, make_requests(one.size.visitors)
+    naive = ("naive", str(bench.folder), str(one.redis_port), one.secret)
     with contextlib.ExitStack() as processes:
         one.say("our server and its visitors")
         ours = processes.enter_context(run_ours(bench, bench.folder / "data", one.secret))
@@ -97,8 +104,9 @@ def _compare_served(one: _Comparison, run_naive: Callable[[], AbstractContextMan
         body.write_bytes(ours.fetch(one.ours[0])[1])
         one.answered += len(requests) + 1
         file = write_requests(one.ours, bench.folder / "requests")
-        runners = [Runner(OURS, ours, file)]
-        gzipped = _gzipped(one, ours) if "7" in one.rows else []
+        runners = [Runner("", OURS, ours, file)]
+        if "7" in one.rows:
+            runners += _gzipped(one, ours)
 
         def add(row: str, name: str, start: Callable[[], AbstractContextManager[Peer]], visitors: int = 0) -> None:
             if row not in one.rows:
@@ -113,16 +121,16 @@ def _compare_served(one: _Comparison, run_naive: Callable[[], AbstractContextMan
             if name == NAIVE:
                 one.naive = visited
             written = write_requests(visited, bench.folder / f"requests-{row}") if visitors else file
-            runners.append(Runner(name, peer, written))
+            runners.append(Runner(row, name, peer, written))
             if name in _ABOUT:
                 one.findings.notes.append(_ABOUT[name]())
 
         add("1", EMPTY, lambda: run_peer(EMPTY, bench, ("empty", str(body))))
         add("1", BARE, lambda: run_peer(BARE, bench, ("bare", str(body))))
         add("2", NGINX, lambda: run_nginx(bench, body))
-        add("3", NAIVE, run_naive, one.size.naive_visitors)
+        add("3", NAIVE, lambda: run_peer(NAIVE, bench, naive, {"redis": one.redis_pid}), one.size.naive_visitors)
         add("4", WAGTAIL, lambda: run_wagtail(bench, one.secret), max(20, one.size.naive_visitors // _SLOW_VISITORS))
-        rounds = _load_in_turn(one, [*runners, *gzipped])
+        rounds = _load_in_turn(one, runners)
         exposures = _count_exposures(one)
     one.findings.add(served_findings(rounds))
     one.findings.notes.append(
@@ -140,16 +148,25 @@ def _gzipped(one: _Comparison, ours: Peer) -> list[Runner]:
         return []
     if not gzip.decompress(body).rstrip().endswith(b"</html>"):
         raise BenchError(f"{OURS}: what it sends as gzip is not a whole page.")
-    return [Runner(GZIPPED, ours, write_requests(requests, one.bench.folder / "requests-7"))]
+    return [Runner("7", GZIPPED, ours, write_requests(requests, one.bench.folder / "requests-7"))]
 
 
 def _load_in_turn(one: _Comparison, runners: Sequence[Runner]) -> Mapping[str, list[Round]]:
-    """All rounds, every second one in the other direction."""
+    """All rounds, every second one in the other direction. A peer that does not answer is left out from then on."""
     rounds: dict[str, list[Round]] = {runner.name: [] for runner in runners}
     for number in range(one.size.rounds + 1):
-        for name, peer, file in runners[:: 1 if number % 2 else -1]:
+        for row, name, peer, file in runners[:: 1 if number % 2 else -1]:
+            if name not in rounds:
+                continue
             one.say(f"round {number} of {one.size.rounds}: {name}")
-            found = run_round(peer, file, one.size.seconds, seed=number)
+            try:
+                found = run_round(peer, file, one.size.seconds, seed=number)
+            except BenchError as error:
+                if peer.name == OURS:
+                    raise
+                one.findings.missing[row] = str(error)
+                del rounds[name]
+                continue
             one.answered += found.requests if peer.name == OURS else 0
             if number:  # the first one is for warming up
                 rounds[name].append(found)
@@ -176,7 +193,7 @@ class _App(NamedTuple):
     environs: Callable[[int], Iterator[dict[str, Any]]]  # by the round's number
 
 
-def _compare_inside(one: _Comparison, redis_port: int) -> None:
+def _compare_inside(one: _Comparison) -> None:
     bench, size = one.bench, one.size
     one.say("in process")
     with inside.open_ours(bench, bench.folder / "data-inside", one.secret) as edge:
@@ -184,7 +201,7 @@ def _compare_inside(one: _Comparison, redis_port: int) -> None:
         ours = one.ours or let_them_visit(make_requests(size.visitors), inside.visit_inside(app))
         apps = {OURS: _App(app, _drawn_from(ours))}
         if "3" in one.rows and one.naive:
-            apps[NAIVE] = _App(create_naive_app(bench, redis_port, one.secret), _drawn_from(one.naive))
+            apps[NAIVE] = _App(create_naive_app(bench, one.redis_port, one.secret), _drawn_from(one.naive))
         if "6" in one.rows:
             strangers = _strangers(make_requests(size.visitors))
             apps[COLD] = _App(app, lambda number: strangers)

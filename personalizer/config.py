@@ -118,7 +118,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("GEO_ISP", "", _file, "MaxMind-format ISP file"),
     Setting("GEO_CONNECTION", "", _file, "MaxMind-format Connection-Type file", "samples/network.mmdb"),
     Setting("GEO_ANONYMOUS", "", _file, "MaxMind-format Anonymous-IP file", "samples/network.mmdb"),
-    Setting("COMPANIES", "", _file, "MaxMind-format file with company or domain records", "samples/companies.mmdb"),
+    Setting(
+        "COMPANIES",
+        "",
+        _file,
+        "company table, or MaxMind-format file with company or domain records",
+        "samples/companies.mmdb",
+    ),
 )
 
 

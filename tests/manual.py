@@ -80,3 +80,10 @@ def command_of(name: str) -> click.Command:
     command = cli.get_command(click.Context(cli), name) if name else cli
     assert command is not None
     return command
+
+
+def options_of(name: str) -> set[str]:
+    """The options of a command; of a group, those of the commands in it."""
+    command = command_of(name)
+    inside = command.commands.values() if isinstance(command, click.Group) and name else ()
+    return {option for one in (command, *inside) for parameter in one.params for option in parameter.opts}

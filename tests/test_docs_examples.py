@@ -17,16 +17,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deltalake import DeltaTable
-from manual import DOCS, ROOT, Block, blocks, command_of, prose, read
+from manual import DOCS, ROOT, Block, blocks, command_of, options_of, prose, read
 
 from personalizer.cli import _COMMANDS
 from personalizer.config import shipped
 from personalizer.content.compile import SCHEMA, check_workspace, load_content
 from personalizer.content.yaml import parse_yaml
 from personalizer.decision.parse import compile_condition
+from personalizer.errors import Problem
 from personalizer.events.collector import collect_once
 from personalizer.events.journal import Journal
-from personalizer.visitor.company import company_facts
+from personalizer.visitor.company import Companies, company_facts
+from personalizer.visitor.company_build import build_company_table
+from personalizer.visitor.company_table import open_company_table
 from personalizer.visitor.mmdb import open_mmdb
 
 # --- content ---
@@ -104,7 +107,7 @@ def test_commands_in_the_docs_exist() -> None:
             assert name in ("--help", "-h", "--version"), where
             continue
         assert name in _COMMANDS, f"{where}: there is no command {name}"
-        options = {option for parameter in command_of(name).params for option in parameter.opts} | {"--help", "-h"}
+        options = options_of(name) | {"--help", "-h"}
         for word in rest:
             if word.startswith("--"):
                 assert word.partition("=")[0] in options, f"{where}: {name} has no option {word}"
@@ -140,6 +143,18 @@ def test_python_in_the_docs_runs(tmp_path: Path) -> None:
     record = open_mmdb("COMPANIES", tmp_path / "companies.mmdb", ("company",), "company").get("192.0.2.5")
     assert record is not None
     assert company_facts(record)["company.domain"] == "lumen.example"
+
+
+def test_the_csv_in_the_docs_builds(tmp_path: Path) -> None:
+    (block,) = [block for doc in DOCS for block in blocks(doc) if block.file == "companies.csv"]
+    path = tmp_path / block.file
+    path.write_text(block.text, "utf-8")
+    mistakes: list[Problem] = []
+    build_company_table(path, tmp_path / "companies.table", mistakes.append, lambda count: None)
+    assert mistakes == []
+    companies = Companies(open_company_table("it", tmp_path / "companies.table"))
+    assert companies.lookup("192.0.2.5", {})["company.name"] == "Lumen Kliniken"
+    assert companies.find_domain("halden-group.example")["company.domain"] == "halden.example"
 
 
 # --- the README's own example ---

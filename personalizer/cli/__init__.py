@@ -24,6 +24,7 @@ _COMMANDS = {  # in the order in which a newcomer meets them
     "explain": "personalizer.cli.explain",
     "report": "personalizer.cli.report",
     "simulate": "personalizer.cli.simulate",
+    "companies": "personalizer.cli.companies",
     "doctor": "personalizer.cli.doctor",
     "schema": "personalizer.cli.content",
     "edge": "personalizer.cli.serve",

@@ -1,6 +1,7 @@
 """Which company an address belongs to.
 
-What enters: an address, what is known of its network, and a MaxMind-format file with company or domain records.
+What enters: an address, what is known of its network, and a company table or a MaxMind-format file with company or
+domain records.
 What leaves: `company.*` facts. Must not: raise at a look-up, or name a company for a network where nobody is at work.
 """
 
@@ -9,9 +10,10 @@ from __future__ import annotations
 import math
 import re
 
-from personalizer.config import Settings
+from personalizer.config import PREFIX, Settings
 from personalizer.model import Facts, Range
 from personalizer.visitor.cleaning import clean_text
+from personalizer.visitor.company_table import CompanyTable, is_company_table, open_company_table
 from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
 
 MAX_TECHNOLOGIES = 50
@@ -29,7 +31,7 @@ _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 class Companies:
     """The company file, or none. Immutable: a new file is a new `Companies`."""
 
-    def __init__(self, file: Mmdb | None = None) -> None:
+    def __init__(self, file: Mmdb | CompanyTable | None = None) -> None:
         self._file = file
 
     def lookup(self, address: str, network: Facts) -> Facts:
@@ -46,6 +48,14 @@ class Companies:
         record = self._file.get(address)
         return company_facts(record) if record else _NOTHING
 
+    def find_domain(self, domain: str) -> Facts:
+        """`company.*` facts of the company that a domain (as `parse_domain` writes it) belongs to.
+
+        Only a company table knows domains; nothing without one.
+        """
+        record = self._file.find_domain(domain) if isinstance(self._file, CompanyTable) else None
+        return company_facts(record) if record else _NOTHING
+
 
 def open_companies(settings: Settings) -> Companies:
     """Open the file that the setting names; without one no company is known.
@@ -54,6 +64,8 @@ def open_companies(settings: Settings) -> Companies:
     """
     if settings.companies is None:
         return Companies()
+    if is_company_table(settings.companies):
+        return Companies(open_company_table(f"{PREFIX}COMPANIES: {settings.companies}", settings.companies))
     return Companies(open_mmdb("COMPANIES", settings.companies, _KEYS, "company or domain"))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from http import HTTPStatus
+from typing import Any
 
 from flask import Flask, Response, request
 from markupsafe import escape
@@ -28,11 +29,12 @@ def create_edge_app(edge: Edge) -> Flask:
         return {"status": "alive"}
 
     @app.get("/readyz")
-    def readyz() -> tuple[dict[str, str], int]:
+    def readyz() -> tuple[dict[str, Any], int]:
         """Content is loaded (the process would not be here otherwise); is there room for the journal?"""
         if os.statvfs(edge.data).f_bavail == 0:
             return {"status": "not ready", "detail": f"the disk of {edge.data} is full"}, 503
-        return {"status": "ready", "revision": edge.content.registry.revision[:12]}, 200
+        files = {name: str(lookup) for name, lookup in edge.reader.lookups.items()}
+        return {"status": "ready", "revision": edge.content.registry.revision[:12], "files": files}, 200
 
     @app.get("/robots.txt")
     def robots() -> Response:

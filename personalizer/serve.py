@@ -36,6 +36,7 @@ from personalizer.content.compile import Content, apply_counters, deals_of, load
 from personalizer.content.counters import raise_counters, read_counters, write_counters
 from personalizer.edge.state import open_edge
 from personalizer.errors import PersonalizerError, StartError
+from personalizer.reload import LookupFollower, LookupWatch
 from personalizer.visitor.read import VisitorReader, open_visitor_reader
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Supervisor:
         self._collector = collector
         self._children: list[_Child] = []
         self._stopping = False
+        self._watch: LookupWatch | None = None
         self._lock: IO[str] | None = None
 
     def run(self, ready: Callable[[Supervisor], None]) -> int:
@@ -80,6 +82,7 @@ class Supervisor:
         self.settings = replace(self.settings, port=probe_port(self.settings.host, self.settings.port))
         content = self._load()
         reader = open_visitor_reader(self.settings)
+        self._watch = LookupWatch(self.settings.data, reader, die_with_parent)
         save_settings(self.settings)
         for number in range(self.settings.workers):
             self._children.append(_Child(lambda: self._fork_worker(content, reader), f"edge worker {number + 1}"))
@@ -165,6 +168,8 @@ class Supervisor:
         for child in self._children:
             if not child.pid and child.due <= now and not self._stopping:
                 self._start(child)
+        if self._watch is not None:
+            self._watch.tend(now)
         time.sleep(seconds if all(child.pid for child in self._children) else 0.02)
 
     def _reap(self) -> None:
@@ -185,6 +190,8 @@ class Supervisor:
 
     def _end_children(self) -> None:
         self._stopping = True
+        if self._watch is not None:
+            self._watch.stop()
         for child in self._children:
             if child.pid:
                 _signal(child.pid, signal.SIGTERM)
@@ -206,6 +213,7 @@ def run_worker(settings: Settings, content: Content, reader: VisitorReader) -> N
     os.environ.clear()  # every request's environ begins as a copy of it, and nothing here reads it
     gc.freeze()  # content stays for good: no collection looks through it again, and its pages stay the parent's
     edge = open_edge(settings, content, reader)
+    LookupFollower(settings.data, reader).start()
     app = create_edge_app(edge).wsgi_app
     try:
         _WorkerServer(

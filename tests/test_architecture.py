@@ -31,9 +31,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edge": BASE | {"decision", "visitor", "content", "events", "leads"},
     "reports": BASE | {"decision", "visitor", "content", "events"},
     "app": BASE | {"edge"},
-    "serve": BASE | {"decision", "visitor", "content", "events", "edge", "app"},
+    "reload": BASE | {"visitor"},
+    "serve": BASE | {"decision", "visitor", "content", "events", "edge", "app", "reload"},
     "simulation": BASE | {"decision", "visitor", "content", "events", "serve"},
-    "cli": BASE | {"decision", "visitor", "content", "events", "leads", "reports", "simulation", "app", "serve"},
+    "cli": BASE
+    | {"decision", "visitor", "content", "events", "leads", "reports", "simulation", "app", "serve", "reload"},
     "__main__": {"cli"},
     "__init__": set(),
 }

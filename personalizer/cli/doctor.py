@@ -13,13 +13,14 @@ import click
 import orjson
 
 from personalizer.cli.options import read_settings_of_server, workspace_and_data
-from personalizer.config import SETTINGS, Settings
+from personalizer.config import PREFIX, SETTINGS, Settings
 from personalizer.content.compile import Content, check_workspace
 from personalizer.content.sources import FROM_LISTS, missing_setting
 from personalizer.errors import DataError
 from personalizer.events.journal import list_journals
-from personalizer.visitor.company import open_companies
-from personalizer.visitor.geo import open_geo
+from personalizer.reload import read_in_use
+from personalizer.visitor.lookups import SETTINGS as LOOKUP_SETTINGS
+from personalizer.visitor.lookups import open_lookup, path_of
 
 
 @click.command()
@@ -33,8 +34,9 @@ def doctor(as_json: bool, workspace: str | None, data: str | None) -> None:
     settings = read_settings_of_server(workspace=workspace, data=data)
     checked = check_workspace(settings.workspace)
     broken = [str(problem) for problem in checked.problems if not problem.warning]
-    broken += list(_broken_files(settings))
-    notes = list(_notes(settings, checked.content))
+    unusable, files = _read_files(settings)
+    broken += unusable
+    notes = [*files, *_notes(settings, checked.content)]
     if as_json:
         shown = {name: value for name, value in settings.as_environment().items() if not name.endswith("SECRET_KEY")}
         click.echo(orjson.dumps({"settings": shown, "broken": broken, "notes": notes}, option=orjson.OPT_INDENT_2))
@@ -57,12 +59,21 @@ def _print_settings(settings: Settings) -> None:
     click.echo()
 
 
-def _broken_files(settings: Settings) -> Iterator[str]:
-    for opening in (open_geo, open_companies):
+def _read_files(settings: Settings) -> tuple[list[str], list[str]]:
+    """Look-up files that cannot be used, and which they are that can."""
+    broken, notes = [], []
+    for name in LOOKUP_SETTINGS:
+        path = path_of(settings, name)
+        if path is None:
+            continue
         try:
-            opening(settings)
+            notes.append(f"{PREFIX}{name}: {open_lookup(name, path)}.")
         except DataError as error:
-            yield str(error)
+            broken.append(str(error))
+    for name, row in read_in_use(settings.data).items():
+        if row["refused"]:
+            notes.append(f"The last server on {settings.data} kept its {PREFIX}{name}, {row['file']}: {row['refused']}")
+    return broken, notes
 
 
 def _notes(settings: Settings, content: Content | None) -> Iterator[str]:

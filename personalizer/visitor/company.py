@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 from personalizer.config import PREFIX, Settings
 from personalizer.model import Facts, Range
@@ -28,10 +29,13 @@ _BAND = re.compile(rf"{_NUMBER}(?:\s*(\+)|\s*(?:-|–|—|to)\s*{_NUMBER})?", re
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
+CompanyFile = Mmdb | CompanyTable
+
+
 class Companies:
     """The company file, or none. Immutable: a new file is a new `Companies`."""
 
-    def __init__(self, file: Mmdb | CompanyTable | None = None) -> None:
+    def __init__(self, file: CompanyFile | None = None) -> None:
         self._file = file
 
     def lookup(self, address: str, network: Facts) -> Facts:
@@ -62,11 +66,14 @@ def open_companies(settings: Settings) -> Companies:
 
     Raises DataError when it cannot be read or has no company records.
     """
-    if settings.companies is None:
-        return Companies()
-    if is_company_table(settings.companies):
-        return Companies(open_company_table(f"{PREFIX}COMPANIES: {settings.companies}", settings.companies))
-    return Companies(open_mmdb("COMPANIES", settings.companies, _KEYS, "company or domain"))
+    return Companies() if settings.companies is None else Companies(open_company_file(settings.companies))
+
+
+def open_company_file(path: Path) -> CompanyFile:
+    """Open a file for the setting. Raises DataError as `open_companies` does."""
+    if is_company_table(path):
+        return open_company_table(f"{PREFIX}COMPANIES: {path}", path)
+    return open_mmdb("COMPANIES", path, _KEYS, "company or domain")
 
 
 def company_facts(record: Record) -> Facts:

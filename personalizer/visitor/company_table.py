@@ -37,6 +37,8 @@ _CHECKED_AT_ONCE = 1 << 20
 class CompanyTable:
     """An open table. Threads and forked processes may share it; replace the file by renaming a new one over it."""
 
+    kind = "company table"
+
     def __init__(self, path: Path, data: mmap.mmap) -> None:
         _, _, self.built, end, domains, changes = HEADER.unpack_from(data)
         self.path = path
@@ -67,6 +69,9 @@ class CompanyTable:
         record = self._record(self._domain_records[place])
         known = record is not None and (domain == record["domain"] or domain in record.get("domains", ()))
         return record if known else None
+
+    def read_through(self) -> None:
+        """Nothing is left to be found wrong: a table opens only when its checksum is right."""
 
     def _first_address(self, change: int) -> bytes:
         start = self._addresses + ADDRESS_BYTES * change

@@ -8,6 +8,7 @@ address, or guess; what no file says is unknown.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from sys import intern
 from typing import Any
 
@@ -18,13 +19,20 @@ from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
 
 _NOTHING: Facts = {}
 _PLACE_KEYS = ("country", "city", "continent", "location", "registered_country")
-_NETWORK_FILES = (  # setting, keys that tell the file, its name
-    ("GEO_ASN", ("autonomous_system_number",), "ASN"),
-    ("GEO_ISP", ("isp", "autonomous_system_number"), "ISP"),
-    ("GEO_CONNECTION", ("connection_type",), "Connection-Type"),
-)
+_PLACES = ("GEO_ENTERPRISE", "GEO_CITY")
+_NETWORKS = ("GEO_ASN", "GEO_ISP", "GEO_CONNECTION")
+_ANONYMOUS = "GEO_ANONYMOUS"
 _ANONYMOUS_KEYS = ("is_anonymous", "is_anonymous_vpn", "is_public_proxy", "is_residential_proxy", "is_tor_exit_node")
 _HOSTING = "is_hosting_provider"
+_KINDS: dict[str, tuple[tuple[str, ...], str]] = {  # setting → keys that tell its file from others, what it is called
+    "GEO_ENTERPRISE": (_PLACE_KEYS, "City, Country or Enterprise"),
+    "GEO_CITY": (_PLACE_KEYS, "City, Country or Enterprise"),
+    "GEO_ASN": (("autonomous_system_number",), "ASN"),
+    "GEO_ISP": (("isp", "autonomous_system_number"), "ISP"),
+    "GEO_CONNECTION": (("connection_type",), "Connection-Type"),
+    _ANONYMOUS: ((*_ANONYMOUS_KEYS, _HOSTING), "Anonymous-IP"),
+}
+GEO_SETTINGS = tuple(_KINDS)
 # `connection_type` of Connection-Type files and `user_type` of Enterprise ones; what is missing here tells nothing.
 _CONNECTION_KINDS = {
     "Cable/DSL": "residential",
@@ -80,21 +88,21 @@ def open_geo(settings: Settings) -> Geo:
 
     Raises DataError for a file that cannot be read or is of another kind.
     """
-    places = [
-        open_mmdb(setting, path, _PLACE_KEYS, "City, Country or Enterprise")
-        for setting, path in (("GEO_ENTERPRISE", settings.geo_enterprise), ("GEO_CITY", settings.geo_city))
-        if path
-    ]
-    networks = [
-        open_mmdb(setting, path, keys, name)
-        for (setting, keys, name), path in zip(
-            _NETWORK_FILES, (settings.geo_asn, settings.geo_isp, settings.geo_connection), strict=True
-        )
-        if path
-    ]
-    listed = settings.geo_anonymous
-    anonymous = open_mmdb("GEO_ANONYMOUS", listed, (*_ANONYMOUS_KEYS, _HOSTING), "Anonymous-IP") if listed else None
-    return Geo(tuple(places), tuple(networks), anonymous)
+    paths = {name: getattr(settings, name.lower()) for name in GEO_SETTINGS}
+    return make_geo({name: open_geo_file(name, path) for name, path in paths.items() if path})
+
+
+def open_geo_file(setting: str, path: Path) -> Mmdb:
+    """Open the file of one of `GEO_SETTINGS`. Raises DataError as `open_geo` does."""
+    keys, called = _KINDS[setting]
+    return open_mmdb(setting, path, keys, called)
+
+
+def make_geo(files: Mapping[str, Mmdb]) -> Geo:
+    """A `Geo` of open files, by their settings."""
+    places = tuple(files[name] for name in _PLACES if name in files)
+    networks = tuple(files[name] for name in _NETWORKS if name in files)
+    return Geo(places, networks, files.get(_ANONYMOUS))
 
 
 def _place_facts(record: Record) -> Facts:

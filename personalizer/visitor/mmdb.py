@@ -21,6 +21,8 @@ Record = Mapping[str, Any]
 
 _NOTHING: Record = {}
 _TRIED_NETWORKS = 10_000  # the first ones show what kind of file it is
+_NETWORKS_A_NODE = 8
+_DAMAGE = (OSError, RuntimeError, ValueError, LookupError)  # what the reader raises on damaged bytes
 
 
 class Mmdb:
@@ -32,6 +34,8 @@ class Mmdb:
 
     def __init__(self, path: Path, reader: maxminddb.Reader) -> None:
         self.path = path
+        self.kind: str = reader.metadata().database_type
+        self.built: int = reader.metadata().build_epoch
         self.failures = 0
         self._reader = reader
 
@@ -49,6 +53,17 @@ class Mmdb:
             return None
         return record if isinstance(record, dict) else _NOTHING
 
+    def read_through(self) -> None:
+        """Read every record. Raises DataError when one of them cannot be read."""
+        nodes = self._reader.metadata().node_count
+        try:
+            # A whole tree has about as many networks as nodes, and IPv4's again under some prefixes of IPv6.
+            walked = sum(1 for _ in islice(_walk(self._reader), _NETWORKS_A_NODE * nodes + 1))
+        except _DAMAGE as error:
+            raise DataError(f"{self.path} is damaged ({error}).") from error
+        if walked > _NETWORKS_A_NODE * nodes:
+            raise DataError(f"{self.path} is damaged: its search tree has no end.")
+
 
 def open_mmdb(setting: str, path: Path, keys: Iterable[str], wanted: str) -> Mmdb:
     """Open `path` for a setting and see that its records have one of `keys`; `wanted` names the kind of file it takes.
@@ -62,7 +77,7 @@ def open_mmdb(setting: str, path: Path, keys: Iterable[str], wanted: str) -> Mmd
         kind = reader.metadata().database_type
         first = islice(_walk(reader), _TRIED_NETWORKS)
         fits = any(isinstance(record, dict) and not expected.isdisjoint(record) for record in first)
-    except (OSError, RuntimeError, ValueError, LookupError) as error:  # what the readers raise on damaged bytes
+    except _DAMAGE as error:
         raise DataError(f"{where} cannot be read ({error}). Fetch the file again, or leave the setting out.") from error
     if not fits:
         raise DataError(

@@ -15,14 +15,15 @@ from personalizer.cache import Cache
 from personalizer.config import Network, Settings
 from personalizer.model import Facts, Mode, SiteRules, Source, Value, Visitor
 from personalizer.visitor.address import Client, ClientRule
-from personalizer.visitor.company import Companies, open_companies
+from personalizer.visitor.company import Companies
 from personalizer.visitor.cookie import OPT_OUT, Memory, find_cookie, read_cookie
 from personalizer.visitor.device import load_resolver, lookup_device
 from personalizer.visitor.facts import FACTS
-from personalizer.visitor.geo import Geo, open_geo
+from personalizer.visitor.geo import Geo
 from personalizer.visitor.keys import Keys, load_keys
 from personalizer.visitor.language import parse_language
 from personalizer.visitor.local_time import time_facts
+from personalizer.visitor.lookups import Lookups, companies_of, geo_of, open_lookups
 from personalizer.visitor.query import Query, parse_query
 from personalizer.visitor.referrer import parse_referrer
 from personalizer.visitor.salt import Salts
@@ -90,9 +91,11 @@ class VisitorReader:
         new_id: Callable[[], str] = make_id,
     ) -> None:
         self.keys = keys
+        self.lookups: Lookups = {}  # what `take` took
         self._geo = geo
         self._companies = companies
         self._salts = salts
+        self._trusted = trusted_proxies
         self._clients = ClientRule(trusted_proxies)
         self._shared: Cache[tuple[tuple[str, Value], ...], Facts] = Cache(16_384)
         self._new_id = new_id
@@ -144,6 +147,13 @@ class VisitorReader:
         )
         return Reading(visitor, memory, new, client, query.duplicated)
 
+    def take(self, lookups: Lookups) -> None:
+        """From now on look up in these files. What the old ones told is forgotten; no request waits."""
+        self.lookups = lookups
+        self._geo, self._companies = geo_of(lookups), companies_of(lookups)
+        self._shared = Cache(16_384)
+        self._clients = ClientRule(self._trusted)  # last: a client that it makes is looked up in the new files
+
     def _request_facts(self, environ: Environ, client: Client, site: SiteRules, now: float) -> Facts:
         """What the address, the headers and the clock tell, before anything of a visitor is read or kept."""
         address = client.facts
@@ -190,13 +200,12 @@ def open_visitor_reader(settings: Settings) -> VisitorReader:
     Raises DataError, SettingError or StartError with what is wrong and what to do.
     """
     load_resolver()
-    return VisitorReader(
-        open_geo(settings),
-        open_companies(settings),
-        load_keys(settings),
-        Salts(settings.data / "salt"),
-        settings.trusted_proxies,
+    lookups = open_lookups(settings)
+    reader = VisitorReader(
+        Geo(), Companies(), load_keys(settings), Salts(settings.data / "salt"), settings.trusted_proxies
     )
+    reader.take(lookups)
+    return reader
 
 
 def _choose_mode(environ: Environ, cookie: str, facts: Facts, site: SiteRules) -> Mode:

@@ -10,16 +10,23 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import orjson
 import pytest
 from conftest import SMALL, Files, write_workspace
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
+from personalizer.config import load_settings
 from personalizer.content.compile import Content, check_workspace, load_content
 from personalizer.content.copy import Marks, Token
 from personalizer.content.pages import FormState
 from personalizer.content.render import TOKEN_LIMIT, Rendering
+from personalizer.model import Facts
 from personalizer.visitor.facts import FACTS, TOKENS
+from personalizer.visitor.geo import open_geo
+from personalizer.visitor.place_names import name_place
 
 Write = Callable[[Files], Path]
 
@@ -234,6 +241,52 @@ def test_countries_are_named_in_the_pages_language(workspace: Write, language: s
     assert headline(content, geo__country=code) == f"in {name}"
     assert headline(content) == "in your country"
     assert f'<html lang="{language}"'.encode() in fill(content.renderings.ready["home/original"])
+
+
+MUNICH = {"en": "Munich", "de": "München", "fr": "Munich", "ja": "ミュンヘン", "pt-BR": "Munique"}
+BAVARIA = {"en": "Bavaria", "de": "Bayern", "fr": "Bavière", "pt-BR": "Baviera"}
+
+
+@pytest.mark.parametrize(
+    ("language", "city", "region"),
+    [
+        ("en", "Munich", "Bavaria"),
+        ("de", "München", "Bayern"),
+        ("de-AT", "München", "Bayern"),
+        ("fr", "Munich", "Bavière"),
+        ("ja", "ミュンヘン", "Bavaria"),  # the file has no such name of the region
+        ("pt-BR", "Munique", "Baviera"),
+        ("pt", "Munique", "Baviera"),
+        ("th", "Munich", "Bavaria"),  # City files have no Thai
+    ],
+)
+def test_places_are_named_in_the_pages_language(
+    workspace: Write, tmp_path: Path, language: str, city: str, region: str
+) -> None:
+    """From a City file's record to the page; what rules compare and what is journaled stays as it was."""
+    path = tmp_path / "city.mmdb"
+    writer = MMDBWriter(ip_version=6, ipv4_compatible=True, database_type="City")
+    record = {"city": {"names": MUNICH}, "subdivisions": [{"iso_code": "BY", "names": BAVARIA}]}
+    writer.insert_network(IPSet(["192.0.2.0/24"]), record)
+    writer.to_db_file(str(path))
+    facts = open_geo(load_settings({"geo_city": str(path)}, environ={})).lookup("192.0.2.1")
+    assert facts == {"geo.city": "Munich", "geo.region": "BY"}
+    assert orjson.loads(orjson.dumps(facts)) == facts
+    copy = '{headline: "{{ geo.city | a }}, {{ geo.region | b }}"}'
+    document = f"path: /home\nlanguage: {language}\ncopy: {copy}"
+    content = load_content(workspace({"variants/pages/home/page.yaml": document}))
+    page = content.renderings.ready["home/original"]
+    for _ in range(2):  # also when it is remembered
+        assert f">{city}, {region}</h1>" in page.fill("", "", "", facts).decode()
+    assert ">Munich, BY</h1>" in page.fill("", "", "", {"geo.city": "Munich", "geo.region": "BY"}).decode()
+
+
+def test_a_places_name_is_cleaned_and_escaped(workspace: Write) -> None:
+    content = page_of(workspace, '  headline: "{{ geo.city | a }}"\n')
+    page = content.renderings.ready["home/original"]
+    for name, shown in (("<b>\u202eX", "&lt;b&gt;X"), (7, "Y"), ("\u200b", "Y")):
+        facts: Facts = {"geo.city": name_place("Y", {"en": name})}
+        assert f">{shown}</h1>" in page.fill("", "", "", facts).decode()
 
 
 def test_a_variant_for_a_language_speaks_it(workspace: Write) -> None:

@@ -163,7 +163,7 @@ def render_json(explanation: Explanation) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, str) else list(value)
+    return str.__str__(value) if isinstance(value, str) else list(value)
 
 
 _VERDICTS = {True: "true", False: "false", None: "unknown"}

@@ -26,9 +26,10 @@ from personalizer.content import models
 from personalizer.content.copy import CopyReader, CopyRules, Marks, Token, fill_gaps, report_missing
 from personalizer.content.language import UNAVAILABLE, Languages, primary, unavailable_pages, untranslated
 from personalizer.content.load import Documents, Loaded, TemplateFile
-from personalizer.content.render import MisplacedTokens, Rendering, system_marks
+from personalizer.content.render import DisplayNames, MisplacedTokens, Rendering, system_marks
 from personalizer.content.words import Words
 from personalizer.visitor.facts import FACTS, TOKENS
+from personalizer.visitor.place_names import PlaceNames
 
 THANKS = "thanks"
 
@@ -58,7 +59,7 @@ class PageSource:
     page: SimpleNamespace
     variant: str
     marks: Marks
-    names: Mapping[str, Mapping[str, str]]
+    names: Mapping[str, DisplayNames]
     words: Words
 
     def render(self, site: SimpleNamespace, state: FormState = FormState()) -> Rendering:
@@ -386,11 +387,12 @@ def _frame_origins(copy: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(f"{part.scheme}://{part.netloc}" for part in parts)
 
 
-def _display_names(language: str) -> dict[str, Mapping[str, str]]:
-    """Display forms of closed facts in the page's language: country codes as the country's name."""
+def _display_names(language: str) -> dict[str, DisplayNames]:
+    """Display forms of facts in the page's language: country codes as the country's name, places by the City file."""
     try:
         territories = Locale.parse(language, sep="-").territories
     except (UnknownLocaleError, ValueError):
         territories = Locale("en").territories
     countries = {code: name for code, name in territories.items() if len(code) == 2}
-    return {fact.name: countries for fact in FACTS.values() if fact.display == "country"}
+    forms: dict[str, DisplayNames] = {"country": countries, "place": PlaceNames(language)}
+    return {fact.name: forms[fact.display] for fact in FACTS.values() if fact.display}

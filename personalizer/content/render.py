@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from html import escape
 from html.parser import HTMLParser
+from typing import Protocol
 from urllib.parse import quote
 
 from personalizer.cache import Cache
@@ -50,13 +51,19 @@ Escape = Callable[..., bytes]
 _ESCAPED: dict[Escape, Cache[str, bytes]] = {escape_text: Cache(49_152), escape_url: Cache(8192)}  # 15 MB at most
 
 
+class DisplayNames(Protocol):
+    """Display forms of a fact's values; a dictionary is one."""
+
+    def get(self, text: str, default: str, /) -> str: ...
+
+
 class Rendering:
     """One variant of one page, ready to serve: static pieces, and holes for facts and for the decision's own marks."""
 
     __slots__ = ("_arm", "_decision", "_deflated", "_facts", "_pieces", "_row", "csp", "language")
 
     def __init__(
-        self, html: str, marks: Marks, names: Mapping[str, Mapping[str, str]], language: str, frames: frozenset[str]
+        self, html: str, marks: Marks, names: Mapping[str, DisplayNames], language: str, frames: frozenset[str]
     ) -> None:
         """`names` gives the display form of a fact's values (`geo.country` → `DE` → `Germany`).
 
@@ -68,7 +75,7 @@ class Rendering:
         parts = marks.pattern.split(html)  # text, index, text, index, …, text
         self._pieces: list[bytes] = [part.encode() if place % 2 == 0 else b"" for place, part in enumerate(parts)]
         self._deflated: list[bytes] = []
-        self._facts: list[tuple[int, str, bytes, Escape, Cache[str, bytes], Mapping[str, str]]] = []
+        self._facts: list[tuple[int, str, bytes, Escape, Cache[str, bytes], DisplayNames | None]] = []
         places: dict[str, list[int]] = {name: [] for name in _SYSTEM}
         for count, escaper in enumerate(scan.escapes):
             place = 2 * count + 1
@@ -78,7 +85,7 @@ class Rendering:
             else:
                 fallback = escaper(token.fallback, None)
                 known = _ESCAPED[escaper]
-                self._facts.append((place, token.fact, fallback, escaper, known, names.get(token.fact, {})))
+                self._facts.append((place, token.fact, fallback, escaper, known, names.get(token.fact)))
         self._decision, self._row, self._arm = (tuple(places[name]) for name in _SYSTEM)
         self.language = language
         self.csp = _content_security_policy(scan.styles, frames)
@@ -103,7 +110,7 @@ class Rendering:
                 pieces[place] = fallback
             else:
                 text = str(value)
-                if names:
+                if names is not None:
                     text = names.get(text, text)
                 pieces[place] = known.get(text) or known.put(text, escaper(text))
         for places, text in ((self._decision, decision), (self._row, row), (self._arm, arm)):

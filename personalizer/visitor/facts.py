@@ -15,7 +15,7 @@ from personalizer.model import FactType as T
 class Fact:
     """One fact: its name in rules, its type, where it comes from, and whether copy may show it as a token.
 
-    `values` closes the set of values; `country` says that its display form is the country's name.
+    `values` closes the set of values; `display` says what a page shows: a `country`'s name, or that of a `place`.
     `b2c` facts are declared by the visitor or the ad's targeting only, and never inferred.
     """
 
@@ -77,8 +77,9 @@ _ROWS = (
     Fact("referrer.kind", T.TEXT, "derived", "what kind of place the visitor came from", values=REFERRER_KINDS),
     Fact("geo.continent", T.TEXT, "lookup", "continent code: AF AN AS EU NA OC SA"),
     Fact("geo.country", T.TEXT, "lookup", "ISO 3166 country code", token=True, display="country"),
-    Fact("geo.region", T.TEXT, "lookup", "ISO 3166-2 subdivision code without the country, as BY", token=True),
-    Fact("geo.city", T.TEXT, "lookup", "city name in English", token=True),
+    Fact("geo.region", T.TEXT, "lookup", "ISO 3166-2 subdivision code without the country, as BY", token=True,
+         display="place"),
+    Fact("geo.city", T.TEXT, "lookup", "city name in English", token=True, display="place"),
     Fact("geo.postal", T.TEXT, "lookup", "postal code, as coarse as the file has it"),
     Fact("geo.timezone", T.TEXT, "lookup", "IANA time zone"),
     Fact("geo.eu", T.FLAG, "lookup", "whether the country is in the European Union"),

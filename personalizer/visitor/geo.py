@@ -12,10 +12,12 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
+from personalizer.cache import Cache
 from personalizer.config import Settings
-from personalizer.model import Facts
+from personalizer.model import Facts, Value
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
+from personalizer.visitor.place_names import name_place
 
 _NOTHING: Facts = {}
 _PLACE_KEYS = ("country", "city", "continent", "location", "registered_country")
@@ -56,6 +58,9 @@ _USER_KINDS = {
     "consumer_privacy_network": "hosting",
     "search_engine_spider": "hosting",
 }
+
+
+_regions: Cache[tuple[Value | None, Value], str] = Cache(8192)
 
 
 class Geo:
@@ -118,9 +123,19 @@ def _place_facts(record: Record) -> Facts:
         "geo.timezone": location.get("time_zone"),
     }
     facts = _known_texts(texts)
+    if "geo.region" in facts:
+        facts["geo.region"] = _share_region(facts, region.get("names"))
+    if "geo.city" in facts:
+        facts["geo.city"] = name_place(str(facts["geo.city"]), _mapping(record.get("city")).get("names"))
     if "geo.country" in facts:  # the files only flag members
         facts["geo.eu"] = country.get("is_in_european_union") is True
     return facts
+
+
+def _share_region(facts: Facts, names: object) -> str:
+    """The region with its names: many places are in one."""
+    key = (facts.get("geo.country"), facts["geo.region"])
+    return _regions.get(key) or _regions.put(key, name_place(str(facts["geo.region"]), names))
 
 
 def _network_facts(record: Record) -> Facts:

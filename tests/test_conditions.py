@@ -19,6 +19,7 @@ from personalizer.decision.conditions import Condition, say
 from personalizer.decision.index import FEW, Answers, RuleIndex
 from personalizer.decision.parse import OPERATORS, compile_condition
 from personalizer.model import Range
+from personalizer.visitor.place_names import name_place
 
 CASES = json.loads((Path(__file__).parent / "cases/conditions.json").read_text())
 
@@ -308,6 +309,13 @@ def test_a_rule_that_asks_one_thing_in_two_ways_is_found_once() -> None:
     either = {"any": [{"utm.term": "a", "visit.count": 1}, {"utm.term": "A", "geo.eu": True}]}
     index = RuleIndex([(f"r{place}", compiled(rule)) for place, rule in enumerate([*NEVER, either])])
     assert list(index.true_rules({"utm.term": "a", "visit.count": 1, "geo.eu": True})) == [f"r{FEW}"]
+
+
+def test_a_place_with_names_in_other_languages_is_found_by_its_english_one() -> None:
+    rules = [{"geo.city": "munich"}, {"geo.city": {"in": ["Munich"]}, "geo.region": "by"}, {"geo.city": "München"}]
+    index = RuleIndex([(f"r{place}", compiled(rule)) for place, rule in enumerate([*NEVER, *rules])])
+    facts = {"geo.city": name_place("Munich", {"de": "München"}), "geo.region": name_place("BY", {"de": "Bayern"})}
+    assert list(index.true_rules(facts)) == [f"r{FEW}", f"r{FEW + 1}"]
 
 
 def test_the_index_does_not_try_every_rule() -> None:

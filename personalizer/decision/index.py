@@ -142,7 +142,7 @@ def _keys(names: tuple[str, ...], facts: Facts) -> Sequence[Key]:
 
 
 def _fold(value: object) -> object:
-    return value.casefold() if type(value) is str else value
+    return value.casefold() if isinstance(value, str) else value
 
 
 def _required(node: Node) -> list[Required] | None:

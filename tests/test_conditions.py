@@ -311,6 +311,40 @@ def test_a_rule_that_asks_one_thing_in_two_ways_is_found_once() -> None:
     assert list(index.true_rules({"utm.term": "a", "visit.count": 1, "geo.eu": True})) == [f"r{FEW}"]
 
 
+@pytest.mark.parametrize(
+    ("rule", "true", "false"),
+    [
+        ({"company.naics": {"starts_with": "54"}}, ["54", "541110"], ["513210", "5"]),
+        ({"company.naics": {"starts_with": "31-33"}}, ["31-33", "31", "325", "333248"], ["3", "423110", "34"]),
+        ({"company.naics": {"starts_with": ["44-45", "5132"]}}, ["441110", "455211", "513210"], ["423110"]),
+        ({"company.naics": {"in": ["519130", "513210"]}}, ["519130"], ["541110"]),  # the first is of 2017
+        ({"company.sic": {"starts_with": "737"}}, ["7372", "737"], ["7389"]),
+        ({"company.sic": "0111"}, ["0111"], ["111"]),
+    ],
+)
+def test_industry_codes(rule: dict[str, Any], true: list[str], false: list[str]) -> None:
+    (fact,) = rule
+    assert all(compiled(rule).test({fact: code}) is True for code in true)
+    assert all(compiled(rule).test({fact: code}) is False for code in false)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message", "remedy"),
+    [
+        ({"company.naics": "541111"}, "there is no code `541111`.", "Did you mean `54111`?"),
+        ({"company.naics": {"in": ["513210", "x"]}}, "there is no code `x`.", ""),
+        ({"company.naics": {"starts_with": "5499"}}, "no code starts with `5499`.", "Did you mean `54`?"),
+        ({"company.naics": "31-33"}, "`31-33` are several codes.", 'Write `{starts_with: "31-33"}`.'),
+        ({"company.naics": {"starts_with": "31-34"}}, "no code starts with `31-34`.", "Did you mean `31`?"),
+        ({"company.sic": {"ne": "7300"}}, "there is no code `7300`.", "Did you mean `73`?"),
+    ],
+)
+def test_an_industry_code_that_does_not_exist_is_a_mistake(rule: dict[str, Any], message: str, remedy: str) -> None:
+    condition, (mistake,) = compile_condition(rule, SCHEMA)
+    assert condition is None
+    assert (mistake.message, mistake.remedy) == (message, remedy)
+
+
 def test_a_place_with_names_in_other_languages_is_found_by_its_english_one() -> None:
     rules = [{"geo.city": "munich"}, {"geo.city": {"in": ["Munich"]}, "geo.region": "by"}, {"geo.city": "München"}]
     index = RuleIndex([(f"r{place}", compiled(rule)) for place, rule in enumerate([*NEVER, *rules])])

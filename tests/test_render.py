@@ -26,6 +26,7 @@ from personalizer.content.render import TOKEN_LIMIT, Rendering
 from personalizer.model import Facts
 from personalizer.visitor.facts import FACTS, TOKENS
 from personalizer.visitor.geo import open_geo
+from personalizer.visitor.industry import say_code
 from personalizer.visitor.place_names import name_place
 
 Write = Callable[[Files], Path]
@@ -279,6 +280,26 @@ def test_places_are_named_in_the_pages_language(
     for _ in range(2):  # also when it is remembered
         assert f">{city}, {region}</h1>" in page.fill("", "", "", facts).decode()
     assert ">Munich, BY</h1>" in page.fill("", "", "", {"geo.city": "Munich", "geo.region": "BY"}).decode()
+
+
+@pytest.mark.parametrize(
+    ("fact", "code", "name"),
+    [
+        ("company.naics", "513210", "Software Publishers"),
+        ("company.naics", "31-33", "Manufacturing"),
+        ("company.naics", "33", "Manufacturing"),
+        ("company.naics", "541199", "All Other Legal Services"),
+        ("company.naics", "541190", "Other Legal Services"),  # not listed: what it lies in
+        ("company.naics", "99", "99"),
+        ("company.sic", "7372", "Prepackaged software"),
+        ("company.sic", "737", "Business Services"),
+        ("company.sic", "x", "x"),
+    ],
+)
+def test_industry_codes_are_shown_by_name(workspace: Write, fact: str, code: str, name: str) -> None:
+    content = page_of(workspace, f'  headline: "{{{{ {fact} | a }}}}"\n')
+    assert f">{name}</h1>" in content.renderings.ready["home/original"].fill("", "", "", {fact: code}).decode()
+    assert say_code(fact, code) == (code if name == code else f"{code} ({name})")
 
 
 def test_a_places_name_is_cleaned_and_escaped(workspace: Write) -> None:

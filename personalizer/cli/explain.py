@@ -32,6 +32,7 @@ from personalizer.model import Decision, Visitor
 from personalizer.visitor.company import open_companies
 from personalizer.visitor.cookie import COOKIE_NAME
 from personalizer.visitor.geo import open_geo
+from personalizer.visitor.industry import say_code
 from personalizer.visitor.keys import Keys, load_keys
 from personalizer.visitor.read import VisitorReader
 from personalizer.visitor.salt import Salts
@@ -187,7 +188,7 @@ def _print_explanation(explanation: Explanation) -> None:
     console.print("\n[bold]Facts[/]")
     table = Table(box=None, pad_edge=False, show_header=False)
     for name in sorted(decision.facts):
-        table.add_row(name, escape(say(decision.facts[name])), explanation.trace.sources[name])
+        table.add_row(name, escape(say_code(name, say(decision.facts[name]))), explanation.trace.sources[name])
     console.print(table)
 
 

@@ -39,11 +39,13 @@ from personalizer.errors import ContentError, Problem
 from personalizer.model import Facts, FactType, Mode, SiteRules, Value
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import FACT_TYPES, FACTS
+from personalizer.visitor.industry import CODED, load_codes
 
 NEVER_RULES = ("click.id",)  # kept verbatim for the ad platforms, never a rule's input
 SCHEMA = FactSchema(
     {name: kind for name, kind in FACT_TYPES.items() if name not in NEVER_RULES},
     {name: fact.values for name, fact in FACTS.items() if fact.values},
+    {name: load_codes(name) for name in CODED},
 )
 
 

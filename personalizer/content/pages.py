@@ -29,6 +29,7 @@ from personalizer.content.load import Documents, Loaded, TemplateFile
 from personalizer.content.render import DisplayNames, MisplacedTokens, Rendering, system_marks
 from personalizer.content.words import Words
 from personalizer.visitor.facts import FACTS, TOKENS
+from personalizer.visitor.industry import CodeNames
 from personalizer.visitor.place_names import PlaceNames
 
 THANKS = "thanks"
@@ -388,11 +389,13 @@ def _frame_origins(copy: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _display_names(language: str) -> dict[str, DisplayNames]:
-    """Display forms of facts in the page's language: country codes as the country's name, places by the City file."""
+    """Display forms of facts in the page's language: country codes as the country's name, places by the City
+    file, industry codes by their English names."""
     try:
         territories = Locale.parse(language, sep="-").territories
     except (UnknownLocaleError, ValueError):
         territories = Locale("en").territories
     countries = {code: name for code, name in territories.items() if len(code) == 2}
     forms: dict[str, DisplayNames] = {"country": countries, "place": PlaceNames(language)}
-    return {fact.name: forms[fact.display] for fact in FACTS.values() if fact.display}
+    shown = [fact for fact in FACTS.values() if fact.display]
+    return {fact.name: forms.get(fact.display) or CodeNames(fact.name) for fact in shown}

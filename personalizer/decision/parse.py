@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +21,11 @@ MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class FactSchema:
-    """What rules may ask about: each fact's type, and for closed facts the values they can have."""
+    """What rules may ask about: each fact's type, the values that closed facts can have, and all codes of coded ones."""
 
     types: Mapping[str, FactType]
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    codes: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,8 @@ def _parse_fact(fact: str, value: Any, schema: FactSchema, path: Path, mistakes:
             continue
         problem, checked = _check_operand(str(op), operand, kind)
         problem = problem or _check_closed(str(op), checked, schema.values.get(fact, ()))
+        if not problem and fact in schema.codes:
+            problem, checked = _check_code(str(op), checked, schema.codes[fact])
         if problem:
             mistakes.append(Mistake(path if short else (*path, op), *problem))
             continue
@@ -194,6 +197,34 @@ def _check_closed(op: str, checked: Any, values: tuple[str, ...]) -> Complaint |
         if value not in values:
             return f"it can never be `{value}`; it is one of {' '.join(values)}.", _nearest(value, values)
     return None
+
+
+def _check_code(op: str, checked: Any, codes: Collection[str]) -> tuple[Complaint | None, Any]:
+    """A code must exist, and a beginning begin one. A sector of several numbers (`31-33`) is the beginnings of all."""
+    if op == "starts_with":
+        for value in checked:
+            if not any(code.startswith(value) for code in codes):
+                return (f"no code starts with `{value}`.", _around(value, codes)), None
+        return None, tuple(one for value in checked for one in (value, *_numbers_of(value)))
+    if op in ("eq", "ne", "in", "not_in"):
+        for value in checked if isinstance(checked, tuple) else (checked,):
+            if value not in codes:
+                return (f"there is no code `{value}`.", _around(value, codes)), None
+            if _numbers_of(value):
+                return (f"`{value}` are several codes.", f'Write `{{starts_with: "{value}"}}`.'), None
+    return None, checked
+
+
+def _around(value: str, codes: Collection[str]) -> str:
+    """The longest beginning of `value` that is a code, as a remedy."""
+    known = (value[:length] for length in range(len(value) - 1, 1, -1) if value[:length] in codes)
+    code = next(known, "")
+    return f"Did you mean `{code}`?" if code else ""
+
+
+def _numbers_of(sector: str) -> list[str]:
+    first, dash, last = sector.partition("-")
+    return [str(number) for number in range(int(first), int(last) + 1)] if dash else []
 
 
 def _nearest(word: str, words: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from personalizer.reports.result import Arm, Comparison, Difference, Line, Rate, Report, Srm, Stage
 from personalizer.reports.verdict import percent, points
+from personalizer.visitor.industry import say_code
 
 MOST_LINES = 40  # of a table by segment; the rest is named, and is in CSV and JSON
 
@@ -177,7 +178,13 @@ def _segments(comparison: Comparison, report: Report) -> RenderableType:
     for values, arm, difference in rows[:MOST_LINES]:
         figures = (f"{arm.units:,}", _fraction(arm.converters, arm.units), _interval(arm.rate))
         table.add_row(
-            *_cells(*values, arm.arm, *figures, _difference(difference)[0], difference.finding if difference else "")
+            *_cells(
+                *map(say_code, report.by, values),
+                arm.arm,
+                *figures,
+                _difference(difference)[0],
+                difference.finding if difference else "",
+            )
         )
     return Group(table, *_left_off(len(rows)))
 
@@ -194,7 +201,7 @@ def _lines(lines: Sequence[Line], report: Report) -> RenderableType:
         converted, interval = _fraction(line.converters, line.units), _interval(line.rate)
         money = _money(line.value, line.units, report)
         counts = (f"{line.units:,}", f"{line.views:,}")
-        table.add_row(*_cells(*line.values, line.arm, *counts, converted, interval, money))
+        table.add_row(*_cells(*map(say_code, report.by, line.values), line.arm, *counts, converted, interval, money))
     return Group(table, *_left_off(len(lines)))
 
 

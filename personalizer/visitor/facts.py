@@ -15,7 +15,7 @@ from personalizer.model import FactType as T
 class Fact:
     """One fact: its name in rules, its type, where it comes from, and whether copy may show it as a token.
 
-    `values` closes the set of values; `display` says what a page shows: a `country`'s name, or that of a `place`.
+    `values` closes the set of values; `display` says what a page shows: the name of a `country`, a `place` or a `code`.
     `b2c` facts are declared by the visitor or the ad's targeting only, and never inferred.
     """
 
@@ -90,8 +90,8 @@ _ROWS = (
     Fact("company.domain", T.TEXT, "list", "the company's domain", token=True),
     Fact("company.name", T.TEXT, "list", "the company's name", token=True),
     Fact("company.industry", T.TEXT, "lookup", "industry, as the workspace spells it", token=True),
-    Fact("company.sic", T.TEXT, "lookup", "Standard Industrial Classification code"),
-    Fact("company.naics", T.TEXT, "lookup", "NAICS code"),
+    Fact("company.sic", T.TEXT, "lookup", "Standard Industrial Classification code", token=True, display="code"),
+    Fact("company.naics", T.TEXT, "lookup", "NAICS code", token=True, display="code"),
     Fact("company.employees", T.RANGE, "lookup", "number of employees, or the band it lies in"),
     Fact("company.revenue", T.RANGE, "lookup", "yearly revenue in the workspace's currency, or the band it lies in"),
     Fact("company.country", T.TEXT, "lookup", "ISO country code of the head office", display="country"),

@@ -21,7 +21,7 @@ MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class FactSchema:
-    """What rules may ask about: each fact's type, the values that closed facts can have, and all codes of coded ones."""
+    """What rules may ask about: the type of each fact, the values of closed ones, and the codes of coded ones."""
 
     types: Mapping[str, FactType]
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import TypeAlias
 
 from personalizer.config import PREFIX, Settings
 from personalizer.model import Facts, Range
@@ -29,7 +30,7 @@ _BAND = re.compile(rf"{_NUMBER}(?:\s*(\+)|\s*(?:-|–|—|to)\s*{_NUMBER})?", re
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
-CompanyFile = Mmdb | CompanyTable
+CompanyFile: TypeAlias = Mmdb | CompanyTable
 
 
 class Companies:

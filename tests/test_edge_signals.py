@@ -298,13 +298,23 @@ def test_without_storage_the_day_says_who_it_is(server: Server) -> None:
     assert visitor.cookie == ""
 
 
-@pytest.mark.parametrize(("who", "reason"), [({"agent": "curl/8.0 (bot)"}, "bot"), ({"address": OFFICE}, "internal")])
+@pytest.mark.parametrize(("who", "reason"), [({"agent": "curl/8.0"}, "bot"), ({"address": OFFICE}, "internal")])
 def test_who_is_not_counted_does_not_convert(server: Server, who: dict[str, str], reason: str) -> None:
-    visitor, page = visit(server, **who)
-    answer = visitor.post_json("/_pz/convert", {"goal": "cta_click", "d": page.token})
+    visitor, _ = visit(server, **who)
+    answer = visitor.post_json("/_pz/convert", {"goal": "cta_click"})
     assert answer.status == 202
     (row,) = server.events(event_id=answer.json["event_id"])
     assert row["not_counted"] == reason
+
+
+@pytest.mark.parametrize("agent", ["", "acme-crm/1.0", "python-requests/2.32.3"])
+def test_a_program_reports_the_conversion_of_a_person(server: Server, agent: str) -> None:
+    _, page = visit(server)
+    answer = Client(server, agent=agent).post_json("/_pz/convert", {"goal": "demo_request", "d": page.token})
+    (row,) = server.events(event_id=answer.json["event_id"])
+    exposure = server.exposures()[decision_of(page.token)]
+    assert (row["visitor"], row.get("not_counted")) == (exposure["visitor"], None)
+    assert exposure.get("not_counted") is None
 
 
 def test_the_addresses_of_visitors_are_written_nowhere(server: Server) -> None:

@@ -119,10 +119,17 @@ def _convert(edge: Edge, environ: Environ, data: dict[str, Any], now: float) -> 
             value=value,
             currency=currency if value is not None else None,
             conversion_id=conversion_id,
-            not_counted=reading.visitor.not_counted,
+            not_counted=_why_not_counted(reading, decision_id),
         )
     )
     return event_id, goal_cookie(edge, reading, goal)
+
+
+def _why_not_counted(reading: Reading, decision_id: str | None) -> str | None:
+    """A program that has a signed decision id reports for the visitor whose page it was; a robot's own view counts
+    nothing anyway."""
+    reason = reading.visitor.not_counted
+    return None if reason == "bot" and decision_id is not None else reason
 
 
 def known_visitor(reading: Reading) -> str | None:

@@ -102,7 +102,7 @@ _ROWS = (
     Fact("device.type", T.TEXT, "derived", "kind of device", values=DEVICE_TYPES),
     Fact("device.os", T.TEXT, "derived", "operating system family"),
     Fact("device.browser", T.TEXT, "derived", "browser family"),
-    Fact("device.bot", T.FLAG, "derived", "whether the agent names itself a crawler, or names nothing"),
+    Fact("device.bot", T.FLAG, "derived", "whether the agent is a robot's or a program's, and no browser's"),
     Fact("language", T.TEXT, "derived", "primary tag of the first language the browser asks for"),
     Fact("person.title", T.TEXT, "ad", "job title", token=True),
     Fact("person.seniority", T.TEXT, "ad", "seniority, as c-level, vp, director, manager"),

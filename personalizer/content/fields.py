@@ -21,6 +21,8 @@ COUNTRY = r"^[A-Z]{2}$"
 TEMPLATE = r"^[a-z0-9][a-z0-9_-]*\.html$"
 ORIGIN = r"^(form|url|signed)\.[a-z0-9_]+$"
 FIELD = r"^[a-z][a-z0-9_]{0,39}$"
+FAMILY = r"^[A-Za-z][A-Za-z0-9 -]{0,59}$"
+WEIGHTS = r"^[1-9]\d{0,2}( [1-9]\d{0,2})?$"
 REMEDIES = {  # what to write where a text does not look as it must
     KEY: "Use small letters, digits, - and _.",
     DOMAIN: "Write a domain as example.com; one with other letters in its xn--… form.",
@@ -31,6 +33,8 @@ REMEDIES = {  # what to write where a text does not look as it must
     TEMPLATE: "Name a file of templates/, as landing.html.",
     ORIGIN: "Write form.budget, url.budget or signed.budget.",
     FIELD: "Begin with a small letter; use small letters, digits and _.",
+    FAMILY: "Use letters, digits, spaces and -.",
+    WEIGHTS: "Write a weight as 400, and those of a variable font as 300 800.",
 }
 Key = Annotated[str, StringConstraints(pattern=KEY)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -48,6 +52,15 @@ def _as_list(value: Any) -> Any:
 Keys = Annotated[list[Key], BeforeValidator(_as_list)]
 Countries = Annotated[list[Annotated[str, StringConstraints(pattern=COUNTRY)]], BeforeValidator(_as_list)]
 Texts = Annotated[list[Text], BeforeValidator(_as_list)]
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
+Weights = Annotated[
+    str, StringConstraints(pattern=WEIGHTS), BeforeValidator(_as_text, json_schema_input_type=int | str)
+]
 
 _DURATION = re.compile(r"^(\d{1,4})\s*([mhdw])$")
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}

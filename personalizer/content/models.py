@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 
 from personalizer.content.fields import (
     CURRENCY,
+    FAMILY,
     FIELD,
     HOST,
     ORIGIN,
@@ -31,6 +32,7 @@ from personalizer.content.fields import (
     Texts,
     UrlPath,
     WebUrl,
+    Weights,
 )
 from personalizer.content.words import Link, Words
 
@@ -375,6 +377,15 @@ class FrontMatter(Document):
     sections: Keys = []
 
 
+class FontFile(Document):
+    """A font that comes with the page: a file under assets/ for one family, weight and style."""
+
+    family: Annotated[str, StringConstraints(pattern=FAMILY)]
+    file: Text
+    weight: Weights = "400"
+    style: Literal["normal", "italic"] = "normal"
+
+
 class Theme(Document):
     """`templates/theme.yaml`: the user's brand without touching HTML."""
 
@@ -382,6 +393,7 @@ class Theme(Document):
     favicon: Text | None = None
     colors: dict[Literal["brand", "brand_text", "accent", "text", "muted", "background", "surface", "border"], str] = {}
     fonts: dict[Literal["body", "headline"], str] = {}
+    font_files: list[FontFile] = []
     footer: Text | None = None
     legal: list[Link] = []
 

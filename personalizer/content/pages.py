@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from babel import Locale, UnknownLocaleError
 from jinja2 import BaseLoader, StrictUndefined, Template, TemplateError, TemplateNotFound, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from personalizer.content import models
 from personalizer.content.copy import CopyReader, CopyRules, Marks, Token, fill_gaps, report_missing
@@ -318,9 +319,10 @@ class _Workshop:
             if name.endswith(".svg"):
                 self._check_svg(path, body)
             digest = hashlib.sha256(body).hexdigest()[:12]
-            mimetype = mimetypes.guess_type(name)[0] or "application/octet-stream"
-            assets[f"{digest}/{name}"] = Asset(body, mimetype)
-            urls[name] = f"/_pz/assets/{digest}/{name}"
+            mimetype = _TYPES.guess_type(name)[0] or "application/octet-stream"
+            asked_for = name.encode().decode("latin-1")  # as WSGI spells a path
+            assets[f"{digest}/{asked_for}"] = Asset(body, mimetype)
+            urls[name] = f"/_pz/assets/{digest}/{quote(name)}"
         return assets, urls
 
     def _check_svg(self, path: Path, body: bytes) -> None:
@@ -352,8 +354,30 @@ class _Workshop:
             if value is not None and value not in self._rules.assets:
                 theme.report((slot,), f"there is no file templates/assets/{value}.", "Put it there.")
             urls[slot] = self._rules.assets.get(value) if value else None
-        return doc.model_copy(update=urls)
+        fonts = {place: Markup(names) for place, names in doc.fonts.items()}  # noqa: S704  # checked above: for CSS
+        return doc.model_copy(update={**urls, "fonts": fonts, "font_files": self._read_font_files(theme)})
 
+    def _read_font_files(self, theme: Loaded[models.Theme]) -> list[models.FontFile]:
+        """Each with the address of its file."""
+        found = []
+        for place, font in enumerate(theme.doc.font_files):
+            address = self._rules.assets.get(font.file)
+            where = ("font_files", place, "file")
+            if address is None:
+                theme.report(where, f"there is no file templates/assets/{font.file}.", "Put it there.")
+            elif not font.file.endswith(FONTS):
+                theme.report(where, f"{font.file} is no font for the web.", "Take a .woff2 file.")
+            else:
+                found.append(font.model_copy(update={"file": address}))
+        return found
+
+
+# Written down here, as what a machine knows of itself differs.
+_TYPES = mimetypes.MimeTypes(filenames=())
+FONTS = (".woff2", ".woff", ".ttf", ".otf")
+for _ending in FONTS:
+    _TYPES.add_type(f"font/{_ending[1:]}", _ending)
+_TYPES.add_type("image/webp", ".webp")
 
 _ACTIVE_SVG = re.compile(
     rb"\x00|<(?:[\w.-]+:)?(?:script|foreignObject)|<!ENTITY|\son[a-z]+\s*=|javascript:|(?:href|src)\s*=\s*[\"']\s*(?!#|data:image/)",

@@ -145,7 +145,10 @@ def _send_asset(edge: Edge, name: str) -> Response:
         return problem(404, "no-asset", "There is no such file.")
     # An SVG opened by itself is a document; it may not run anything either.
     policy = ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
-    return Response(200, asset.body, [("Content-Type", asset.mimetype), IMMUTABLE, SECURITY[0], policy])
+    headers = [("Content-Type", asset.mimetype), IMMUTABLE, SECURITY[0], policy]
+    if not asset.mimetype.startswith("image/"):  # a paper for whoever fills in a form is not for search engines
+        headers.append(("X-Robots-Tag", "noindex"))
+    return Response(200, asset.body, headers)
 
 
 _ROUTES: dict[str, tuple[str, Handler]] = {

@@ -218,6 +218,29 @@ def test_words_of_a_link_stay_words(browser: Browser, words: str) -> None:
     assert browser.complaints() == []
 
 
+def test_a_font_of_the_theme_is_fetched_and_nothing_jumps(tmp_path: Path) -> None:
+    site = make_workspace(tmp_path / "site")
+    font = next(path for path in sorted(Path("/usr/share/fonts").rglob("*.ttf")))  # Chromium brings some
+    shutil.copy(font, site / "templates/assets/brand.ttf")
+    theme = site / "templates/theme.yaml"
+    text = theme.read_text().replace("  headline: Helvetica", "  headline: Brand, Helvetica")
+    theme.write_text(f"{text}font_files: [{{family: Brand, file: brand.ttf, weight: 700}}]\n")
+    with run_server(tmp_path / "data", workspace=site) as server:
+        browser = Browser(server, tmp_path / "profile")
+        try:
+            browser.open("/payroll")
+            assert browser.chrome.execute_async_script(SHIFT) == 0
+            load = "const done = arguments[0]; document.fonts.load('700 1em Brand').then(faces => done(faces.length))"
+            assert browser.chrome.execute_async_script(load) == 1
+            (address,) = {address for address in browser.requests() if address.endswith(".ttf")}
+            assert address.startswith(f"{browser.origin}/_pz/assets/")
+            assert not [message for message in browser.complaints() if "Security Policy" in message]
+            family = "return getComputedStyle(document.querySelector('h1')).fontFamily.split(',')[0]"
+            assert browser.chrome.execute_script(family) == "Brand"
+        finally:
+            browser.chrome.quit()
+
+
 # --- what is told ---
 
 

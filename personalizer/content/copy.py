@@ -18,8 +18,11 @@ from markupsafe import Markup
 from personalizer.content import models
 from personalizer.content.fields import check_link_target
 from personalizer.content.load import Loaded
+from personalizer.content.pictures import Size
 from personalizer.content.validate import check_model
 from personalizer.content.yaml import KeyPath
+
+TOLERANCE = 0.02  # of an image's proportions, as pixels are whole
 
 _TOKEN = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _MARKDOWN = MarkdownIt("commonmark", {"html": False})
@@ -59,10 +62,11 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class CopyRules:
-    """What copy may use: facts that may be tokens, and the address of each asset."""
+    """What copy may use: facts that may be tokens, the address of each asset, and the size of each picture."""
 
     tokens: frozenset[str]
     assets: Mapping[str, str]
+    sizes: Mapping[str, Size]
 
 
 class CopyReader:
@@ -145,8 +149,17 @@ class CopyReader:
         if image.src not in self._rules.assets:
             self._loaded.report((*path, "src"), f"there is no file templates/assets/{image.src}.", "Put it there.")
             return None
+        self._check_size(image, path)
         alt = self._text(models.Slot(type="text", max=200), image.alt, (*path, "alt"))
         return image.model_copy(update={"src": self._rules.assets[image.src], "alt": alt})
+
+    def _check_size(self, image: models.Image, path: KeyPath) -> None:
+        """A browser keeps the room that the copy names; in other proportions the page jumps once the file is there."""
+        width, height = self._rules.sizes.get(image.src, (image.width, image.height))
+        if abs(image.width * height / (image.height * width) - 1) > TOLERANCE:
+            said, wanted = f"{image.width} × {image.height}", f"width: {width:g}, height: {height:g}"
+            remedy = f"Write `{wanted}`, or less of both in the same proportions."
+            self._loaded.report((*path, "width"), f"{image.src} is not in the proportions {said}.", remedy)
 
     def _list(self, slot: models.Slot, value: Any, path: KeyPath) -> list[dict[str, Any]]:
         if not isinstance(value, list):

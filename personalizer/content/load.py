@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Generic
 
 from personalizer.content import models
+from personalizer.content.brand import Theme
 from personalizer.content.fields import KEY, LANGUAGE, REMEDIES
 from personalizer.content.validate import STAND_INS, D, check_model
 from personalizer.content.words import Words
@@ -67,7 +68,7 @@ class Documents:
 
     root: Path
     workspace: Loaded[models.Workspace]
-    theme: Loaded[models.Theme] | None = None
+    theme: Loaded[Theme] | None = None
     words: dict[str, Loaded[Words]] = field(default_factory=dict)  # by language
     icps: dict[str, Loaded[models.Icp]] = field(default_factory=dict)
     personas: dict[str, Loaded[models.Persona]] = field(default_factory=dict)
@@ -278,7 +279,7 @@ def _account_lines(documents: Documents, path: Path, reader: csv.DictReader[str]
 def _load_templates(documents: Documents, folder: Path) -> None:
     theme = folder / "theme.yaml"
     if theme.is_file():
-        documents.theme = _load_document(documents, theme, models.Theme)
+        documents.theme = _load_document(documents, theme, Theme)
     _load_words(documents, folder / "words")
     for path in sorted(folder.rglob("*.html")):
         text = _read(documents, path)

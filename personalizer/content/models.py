@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from personalizer.content.brand import Theme
 from personalizer.content.fields import (
     CURRENCY,
-    FAMILY,
     FIELD,
     HOST,
     ORIGIN,
@@ -32,9 +32,8 @@ from personalizer.content.fields import (
     Texts,
     UrlPath,
     WebUrl,
-    Weights,
 )
-from personalizer.content.words import Link, Words
+from personalizer.content.words import Words
 
 BUILT_IN_GOALS = ("engaged", "cta_click", "phone_click", "lead")
 
@@ -375,27 +374,6 @@ class FrontMatter(Document):
 
     slots: dict[Key, Slot] = {}
     sections: Keys = []
-
-
-class FontFile(Document):
-    """A font that comes with the page: a file under assets/ for one family, weight and style."""
-
-    family: Annotated[str, StringConstraints(pattern=FAMILY)]
-    file: Text
-    weight: Weights = "400"
-    style: Literal["normal", "italic"] = "normal"
-
-
-class Theme(Document):
-    """`templates/theme.yaml`: the user's brand without touching HTML."""
-
-    logo: Text | None = Field(None, description="file under assets/")
-    favicon: Text | None = None
-    colors: dict[Literal["brand", "brand_text", "accent", "text", "muted", "background", "surface", "border"], str] = {}
-    fonts: dict[Literal["body", "headline"], str] = {}
-    font_files: list[FontFile] = []
-    footer: Text | None = None
-    legal: list[Link] = []
 
 
 class FormField(Document):

@@ -24,9 +24,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from personalizer.content import models
+from personalizer.content.brand import FontFile, Theme
 from personalizer.content.copy import CopyReader, CopyRules, Marks, Token, fill_gaps, report_missing
 from personalizer.content.language import UNAVAILABLE, Languages, primary, unavailable_pages, untranslated
 from personalizer.content.load import Documents, Loaded, TemplateFile
+from personalizer.content.pictures import read_size
 from personalizer.content.render import DisplayNames, MisplacedTokens, Rendering, system_marks
 from personalizer.content.words import Words
 from personalizer.visitor.facts import FACTS, TOKENS
@@ -103,7 +105,8 @@ class _Workshop:
         self._documents = documents
         self._workspace = documents.workspace.doc
         self._assets, urls = self._hash_assets()
-        self._rules = CopyRules(TOKENS, urls)
+        sizes = {name: read_size(self._bytes_of(path)) for name, path in documents.assets.items()}
+        self._rules = CopyRules(TOKENS, urls, {name: size for name, size in sizes.items() if size})
         self._environment = ImmutableSandboxedEnvironment(
             autoescape=True,
             undefined=StrictUndefined,
@@ -315,7 +318,7 @@ class _Workshop:
     def _hash_assets(self) -> tuple[dict[str, Asset], dict[str, str]]:
         assets, urls = {}, {}
         for name, path in self._documents.assets.items():
-            body = self._documents.files[path.relative_to(self._documents.root).as_posix()]
+            body = self._bytes_of(path)
             if name.endswith(".svg"):
                 self._check_svg(path, body)
             digest = hashlib.sha256(body).hexdigest()[:12]
@@ -324,6 +327,9 @@ class _Workshop:
             assets[f"{digest}/{asked_for}"] = Asset(body, mimetype)
             urls[name] = f"/_pz/assets/{digest}/{quote(name)}"
         return assets, urls
+
+    def _bytes_of(self, path: Path) -> bytes:
+        return self._documents.files[path.relative_to(self._documents.root).as_posix()]
 
     def _check_svg(self, path: Path, body: bytes) -> None:
         if _ACTIVE_SVG.search(body):
@@ -335,9 +341,9 @@ class _Workshop:
             raise TemplateError(f"there is no file templates/assets/{name}")
         return self._rules.assets[name]
 
-    def _read_theme(self, theme: Loaded[models.Theme] | None) -> models.Theme:
+    def _read_theme(self, theme: Loaded[Theme] | None) -> Theme:
         if theme is None:
-            return models.Theme()
+            return Theme()
         doc = theme.doc
         for name, colour in doc.colors.items():
             if not re.fullmatch(r"#[0-9a-fA-F]{3,8}", colour):
@@ -357,7 +363,7 @@ class _Workshop:
         fonts = {place: Markup(names) for place, names in doc.fonts.items()}  # noqa: S704  # checked above: for CSS
         return doc.model_copy(update={**urls, "fonts": fonts, "font_files": self._read_font_files(theme)})
 
-    def _read_font_files(self, theme: Loaded[models.Theme]) -> list[models.FontFile]:
+    def _read_font_files(self, theme: Loaded[Theme]) -> list[FontFile]:
         """Each with the address of its file."""
         found = []
         for place, font in enumerate(theme.doc.font_files):

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 from markupsafe import escape
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from personalizer.edge.layer import EdgeLayer
 from personalizer.edge.respond import HTML, NO_STORE, SECURITY, problem
@@ -51,6 +51,14 @@ def create_edge_app(edge: Edge) -> Flask:
         start = '<?xml version="1.0" encoding="UTF-8"?>'
         body = f'{start}<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{urls}</urlset>'
         return Response(body, mimetype="application/xml")
+
+    @app.get("/favicon.ico")
+    def favicon() -> Response:
+        """Where browsers look for the icon of what is no page: an image, a paper."""
+        icon = edge.content.renderings.site.theme.favicon
+        if icon is None:
+            raise NotFound
+        return Response(status=302, headers=[("Location", icon), ("Cache-Control", "public, max-age=86400")])
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:

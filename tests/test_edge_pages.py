@@ -352,6 +352,14 @@ def test_where_a_page_was_before_leads_to_it_and_keeps_the_query(server: Server,
     assert Client(server).post_form("/payroll-software", {}).status == 405
 
 
+def test_the_icon_is_also_where_browsers_look_for_it(server: Server) -> None:
+    visitor = Client(server)
+    answer = visitor.get("/favicon.ico")
+    assert (answer.status, answer.headers["Cache-Control"]) == (302, "public, max-age=86400")
+    assert f'<link rel="icon" href="{answer.headers["Location"]}">' in visitor.get("/payroll").text
+    assert visitor.get(answer.headers["Location"]).headers["Content-Type"] == "image/svg+xml"
+
+
 def test_search_engines_are_told_what_they_may_list(server: Server) -> None:
     robots = Client(server).get("/robots.txt")
     assert (robots.status, robots.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")

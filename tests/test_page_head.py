@@ -185,6 +185,7 @@ def test_files_are_served_as_what_they_are(tmp_path: Path) -> None:
         (preloaded,) = re.findall(r'href="(\S+?woff2)"', visitor.get("/home", Host="www.shop.example").text)
         addresses = [preloaded, *(f"/_pz/assets/{name}" for name in assets if name.isascii())]
         answers = [visitor.get(address, Host="www.shop.example") for address in addresses]
+        assert visitor.get("/favicon.ico", Host="www.shop.example").status == 404, "the theme has none"
     assert {answer.status for answer in answers} == {200}
     kinds = {answer.headers["Content-Type"]: answer.headers["X-Robots-Tag"] for answer in answers}
     assert kinds == {

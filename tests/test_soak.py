@@ -43,6 +43,7 @@ GEO_EVERY = 60 if SOAK else 5  # seconds between two look-up files
 CLIENTS = 4
 THINKING = 0.008  # seconds between what a client does
 NEW_EVERY = 50  # visits of a client between two that nobody has seen before
+CROWD = 8192  # addresses of hostile agents: what is remembered of them all is there after the first third
 LINKS = [
     *demo_links().values(),
     "/payroll",
@@ -84,7 +85,8 @@ class Crowd:
         if number % NEW_EVERY == 0:
             self.person = Client(self.server, self.dice.choice(PLACES))
         if number % 3 == 0:
-            agent, address = next(self.agents), ".".join(str(self.dice.randrange(256)) for _ in range(4))
+            agent, place = next(self.agents), self.dice.randrange(CROWD)
+            address = f"192.0.{place // 256}.{place % 256}"
             self.see_page(Client(self.server, address, agent), self.dice.choice(LINKS))
             return
         token = self.see_page(self.person, self.dice.choice(LINKS))
@@ -94,7 +96,7 @@ class Crowd:
             sent = {"goal": "cta_click", "d": token, "id": f"{id(self)}-{number}"}
             self.note("conversion", self.person.post_json("/_pz/convert", sent).status)
         if number % 20 == 2:
-            long = "/payroll?" + "&".join(f"utm_term={self.dice.random()}" for _ in range(50))
+            long = "/payroll?" + "&".join(f"utm_term={number % 1000}-{copy}" for copy in range(50))
             self.note("hostile", self.person.get(long, Referer="https://" + "x" * 500).status)
             self.note("nothing", self.person.get(f"/{self.dice.random()}").status)
 

@@ -21,7 +21,7 @@ Write = Callable[[Files], Path]
 
 CONTENT = load_content(shipped("variants").parent)
 READY = CONTENT.renderings.ready
-PAGES = sorted(shown for shown in READY if "/" in shown and not shown.endswith(f"/{THANKS}"))
+PAGES = sorted(shown for shown in READY if shown.split("/")[0] != UNAVAILABLE and shown.split("/")[1] != THANKS)
 OTHERS = sorted(READY.keys() - set(PAGES))
 HOST = "https://" + CONTENT.registry.site.hosts[0]
 

@@ -408,7 +408,7 @@ def _complete(form: models.Form, words: Words) -> models.Form:
     return form.model_copy(update=said)
 
 
-def _speak(theme: models.Theme, words: Words) -> models.Theme:
+def _speak(theme: Theme, words: Words) -> Theme:
     """The theme, with the footer and the links of the page's language where it has its own."""
     return theme.model_copy(update={"footer": words.footer or theme.footer, "legal": words.legal or theme.legal})
 

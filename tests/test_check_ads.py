@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from conftest import Files
 from hypothesis import given
 from hypothesis import strategies as st
-from test_check_rules import icp, persona, row, said_of
+from test_check_rules import SPOKEN, icp, persona, row, said_of
 
 from personalizer.cli import cli
 from personalizer.content.compile import Content, check_workspace
@@ -47,6 +47,7 @@ def test_an_ad_that_lands_on_the_original_is_named(workspace: Write, campaign: A
         "variants/personas/cfo.yaml": persona({"person.title": "CFO"}),
         "variants/campaigns/c.yaml": campaign,
         "variants/pages/home/german.yaml": row({"language": "de"}),  # for some of them, and not because of the ad
+        **SPOKEN,
     }
     [said] = said_of(workspace(files))
     assert said.startswith("campaigns/c.yaml:1: warning: ad_sets.0.key: its ads land on the original of page home")
@@ -121,6 +122,7 @@ def test_an_ad_is_read_by_those_who_speak_its_language(workspace: Write) -> None
             "for": {"persona": "cfo", "language": "fr"},
             "copy": {"headline": "La paie"},
         },
+        **SPOKEN,
     }
     [said] = said_of(workspace(files))
     assert "home/cfo that its visitors" in said

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import SMALL, Files
-from test_check_rules import icp, persona, row, said_of
+from test_check_rules import SPOKEN, icp, persona, row, said_of
 
 Write = Callable[[Files], Path]
 
@@ -115,7 +115,7 @@ def speaking(*texts: str, **more: Any) -> dict[str, Any]:
 
 
 def answered(workspace: Write, **variants: Any) -> list[str]:
-    files = {"variants/personas/cfo.yaml": PROFILE, "variants/icps/all.yaml": icp({"geo.eu": True})}
+    files = {"variants/personas/cfo.yaml": PROFILE, "variants/icps/all.yaml": icp({"geo.eu": True}), **SPOKEN}
     written = {f"variants/pages/home/{name}.yaml": variant for name, variant in variants.items()}
     return [said.partition(" has no block")[0] for said in said_of(workspace({**files, **written}))]
 
@@ -185,6 +185,7 @@ def test_thai_is_compared_without_spaces(workspace: Write) -> None:
         "variants/icps/all.yaml": icp({"geo.eu": True}),
         "variants/personas/cfo.yaml": persona(TITLE, profile=profile),
         "variants/pages/home/cfo.yaml": row({"persona": "cfo"}) | {"copy": {"headline": "ไม่เสียเวลาสามวันทุกเดือนอีกต่อไป"}},
+        **SPOKEN,
     }
     assert SMALL["variants/workspace.yaml"] != site
     [said] = said_of(workspace(files))

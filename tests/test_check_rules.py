@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Files
+from test_languages import GERMAN
 
 from personalizer.content import overlap
 from personalizer.content.compile import check_workspace, load_content
@@ -16,6 +17,9 @@ from personalizer.content.rules import find_rules
 from personalizer.errors import ContentError
 
 Write = Callable[[Files], Path]
+
+# Any words will do: what is missing of a language is test_languages' matter.
+SPOKEN: Files = {f"templates/words/{language}.yaml": GERMAN for language in ("de", "fr", "th")}
 
 
 def said_of(root: Path) -> list[str]:
@@ -37,7 +41,7 @@ def campaign(*personas: str, **more: Any) -> dict[str, Any]:
 
 
 def row(whom: Any, **more: Any) -> dict[str, Any]:
-    return {"for": whom, "copy": {}, **more}
+    return {"for": whom, "copy": {"headline": "Welcome"}, **more}
 
 
 # --- never true: a mistake ---
@@ -59,7 +63,7 @@ def row(whom: Any, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_rule_that_can_never_be_true_is_a_mistake(workspace: Write, files: Files, place: str) -> None:
-    root = workspace({f"variants/{name}": document for name, document in files.items()})
+    root = workspace({**SPOKEN, **{f"variants/{name}": document for name, document in files.items()}})
     [said] = said_of(root)
     assert said.startswith(place) and "can never be true" in said and "Change or remove one" in said
     with pytest.raises(ContentError, match="never be true"):
@@ -239,6 +243,7 @@ def test_rows_that_are_apart_or_of_another_rank_are_fine(workspace: Write, one: 
         "variants/pages/home/a.yaml": row(one),
         "variants/pages/home/b.yaml": row(other),
         **LISTS,
+        **SPOKEN,
     }
     assert said_of(workspace(files)) == []
 
@@ -258,6 +263,7 @@ def test_a_row_that_an_earlier_one_hides_is_named_with_it(workspace: Write) -> N
         "variants/pages/home/everybody.yaml": row({"audience": "finance"}, order=1),
         "variants/pages/home/of-campaign.yaml": row({"campaign": "c"}),  # whose audience that is
         "variants/pages/home/german.yaml": row({"language": "de"}),
+        **SPOKEN,
     }
     [said] = said_of(workspace(files))
     assert said.startswith(

@@ -92,8 +92,10 @@ def test_account_lists_tell_something_once_the_domain_is_known(workspace: Write)
 
 def test_the_shipped_workspace_has_what_it_asks_for(sample_root: Path) -> None:
     assert check_workspace(sample_root, load_settings(ALL, environ={})).problems == []
-    [said] = warned(sample_root, WITHOUT_COMPANIES)  # ads declare the rest, and no domain for the account list
-    assert said.startswith("pages/payroll/tier-1.yaml:1: warning: for: cannot be true here")
+    # Ads declare the rest, and no domain for the account lists.
+    customers, tier_1 = warned(sample_root, WITHOUT_COMPANIES)
+    assert customers.startswith("pages/payroll/customers.yaml:2: warning: for: cannot be true here")
+    assert tier_1.startswith("pages/payroll/tier-1.yaml:1: warning: for: cannot be true here")
 
 
 def test_check_reads_the_settings_and_doctor_says_which_icps_rest_on_ads(workspace: Write, tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
+from click.testing import CliRunner
 from manual import DOCS, ROOT, assert_table, options_of, prose, read, table, table_rows
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from personalizer.cli import _COMMANDS
+from personalizer.cli import _COMMANDS, cli
 from personalizer.config import SETTINGS, shipped
 from personalizer.content import models
 from personalizer.content.compile import SCHEMA, check_workspace
@@ -137,6 +138,14 @@ def test_limits() -> None:
         "forms a minute and address": _found(r"per_minute=(\d+)", "personalizer/edge/state.py"),
         "cookie": f"{MAX_COOKIE:,} bytes",
     }
+
+
+def test_what_check_says_of_the_example(tmp_path: Path) -> None:
+    """But for the revision, which every change of the example changes."""
+    said = CliRunner().invoke(cli, ["check", str(ROOT), "--data", str(tmp_path)]).output
+    told = re.findall(r"^\d+ pages, .*Revision.*$", "\n".join(doc.read_text("utf-8") for doc in DOCS), re.MULTILINE)
+    assert len(told) == 3
+    assert set(told) == {re.sub(r"[0-9a-f]{12}", "…", said.splitlines()[0])}
 
 
 def test_how_long_it_takes() -> None:

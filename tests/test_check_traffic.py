@@ -10,7 +10,7 @@ import pytest
 from conftest import Files
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_effectsize
-from test_check_rules import SPOKEN, row, said_of
+from test_check_rules import row, said_of
 
 from personalizer.content.traffic import LONGEST, visitors_needed
 
@@ -51,11 +51,10 @@ def planned(
     files = {
         "variants/workspace.yaml": site,
         "variants/pages/home/page.yaml": page,
-        "variants/pages/home/a.yaml": row({"language": "de"}, **(variant or {})),
+        "variants/pages/home/a.yaml": row({"when": {"geo.country": "DE"}}, **(variant or {})),
         "variants/pages/home/b.yaml": {"copy": {}},
         "variants/pages/home/c.yaml": {"copy": {}, "status": "published" if len(one["arms"]) > 2 else "draft"},
         "variants/experiments/x.yaml": {key: value for key, value in one.items() if value is not None},
-        **SPOKEN,
     }
     return said_of(workspace(files))
 

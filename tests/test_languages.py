@@ -242,6 +242,22 @@ def test_what_a_variant_leaves_in_the_originals_language_is_named(workspace: Wri
     assert warnings_of(workspace(files)) == []
 
 
+def test_an_arm_speaks_the_language_of_the_row_it_stands_for(workspace: Write) -> None:
+    arms = {"german": IN_GERMAN, "other": {"copy": {}}, "english": {"for": {"persona": "cfo"}, "copy": {}}}
+    files: dict[str, Any] = {
+        "templates/landing.html": LANDING,
+        "templates/words/de.yaml": GERMAN,
+        "variants/personas/cfo.yaml": {"name": "CFO", "evidence": {}, "match": {"person.title": "CFO"}},
+        "variants/experiments/x.yaml": {"page": "home", "arms": list(arms), "goal": "lead"},
+        **{f"variants/pages/home/{name}.yaml": arm for name, arm in arms.items()},
+    }
+    root = workspace(files)
+    assert "other.yaml: is in de, and takes over headline in the original's language." in warnings_of(root)
+    content = load_content(root)
+    languages = {name: re.findall('lang="(.*?)"', shown_in(content, f"home/{name}")) for name in arms}
+    assert languages == {"german": ["de"], "other": ["de"], "english": ["en"]}
+
+
 @pytest.mark.parametrize(
     ("name", "words", "said"),
     [

@@ -34,6 +34,12 @@ class Languages:
         self._documents = documents
         self._site = documents.workspace.doc.site
         self._known: dict[str, Words] = {}
+        self._own = _own_languages(documents)
+
+    def spoken(self, page: str, variant: str, language: str) -> str:
+        """The language of a variant of a page that is in `language`."""
+        own = self._own.get((page, variant), language)
+        return language if own == primary(language) else own
 
     def words(self, language: str) -> Words:
         """What a page in `language` says, ready to print."""
@@ -111,10 +117,26 @@ def primary(language: str) -> str:
     return language.partition("-")[0]
 
 
-def untranslated(slots: Mapping[str, models.Slot], original: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
-    """Slots whose words a variant in another language takes over from the original as they are."""
-    inherited = (name for name in original if name not in own and name in slots)
-    return [name for name in inherited if any(_words_in(slots[name], original[name]))]
+def _own_languages(documents: Documents) -> dict[tuple[str, str], str]:
+    """The language of each variant that is for one; an arm without a `for` has that of the row it stands for."""
+    variants = documents.variants
+    given = {at: one.doc.for_.language for at, one in variants.items() if one.doc.for_ is not None}
+    for experiment in documents.experiments.values():
+        page, (row, *others) = experiment.doc.page, experiment.doc.arms
+        for arm in others:
+            given.setdefault((page, arm), given.get((page, row)))
+    return {at: language for at, language in given.items() if language is not None}
+
+
+def report_untranslated(
+    variant: Loaded[models.Variant], language: str, slots: Mapping[str, models.Slot], original: Mapping[str, Any]
+) -> None:
+    """Warn of slots whose words a variant in another language takes over from the original as they are."""
+    inherited = (name for name in original if name not in variant.doc.copy_ and name in slots)
+    taken = [name for name in inherited if any(_words_in(slots[name], original[name]))]
+    if taken and variant.whole:
+        said = f"is in {language}, and takes over {', '.join(taken)} in the original's language."
+        variant.warn(("copy",), said, "Write them here too.")
 
 
 def _words_in(slot: models.Slot, value: Any) -> Iterator[str]:

@@ -26,7 +26,7 @@ from markupsafe import Markup
 from personalizer.content import models
 from personalizer.content.brand import FontFile, Theme
 from personalizer.content.copy import CopyReader, CopyRules, Marks, Token, fill_gaps, report_missing
-from personalizer.content.language import UNAVAILABLE, Languages, primary, unavailable_pages, untranslated
+from personalizer.content.language import UNAVAILABLE, Languages, report_untranslated, unavailable_pages
 from personalizer.content.load import Documents, Loaded, TemplateFile
 from personalizer.content.pictures import read_size
 from personalizer.content.render import DisplayNames, MisplacedTokens, Rendering, system_marks
@@ -221,20 +221,14 @@ class _Workshop:
                 continue
             own = CopyReader(variant, self._rules, marks).read(variant.doc.copy_, slots)
             report_missing(variant, variant.doc.copy_, {name: slot for name, slot in slots.items() if name in own})
-            spoken = variant.doc.for_.language if variant.doc.for_ else None
-            spoken = language if spoken in (None, primary(language)) else spoken
+            spoken = self._languages.spoken(key, name, language)
             own_view = self._page_view(key, page.doc.path, spoken, page.doc.index)
             copy = fill_gaps({**original, **own}, slots)
             self._render(result, f"{key}/{name}", template, copy, own_view, name, marks, variant)
             if spoken != language:
-                self._report_untranslated(variant, spoken, untranslated(slots, page.doc.copy_, variant.doc.copy_))
+                report_untranslated(variant, spoken, slots, page.doc.copy_)
             if spoken != language or any(isinstance(value, models.Form) for value in own.values()):
                 self._render_thanks(result, f"{key}/{name}", f"{key}/{THANKS}/{name}", variant, own_view, marks)
-
-    def _report_untranslated(self, variant: Loaded[models.Variant], language: str, slots: list[str]) -> None:
-        if slots and variant.whole:
-            said = f"is in {language}, and takes over {', '.join(slots)} in the original's language."
-            variant.report(("copy",), said, "Write them here too.", warning=True)
 
     def _render_thanks(
         self, result: Renderings, form_of: str, shown: str, owner: Loaded[Any], view: SimpleNamespace, marks: Marks

@@ -407,7 +407,7 @@ def test_what_was_typed_is_shown_again_as_text(sample_content: Content, typed: s
 
     def again(value: str) -> Tree:
         state = FormState(dict.fromkeys(fields, value), {"email": f"{value} is no address."})
-        return Tree(fill_all(source.render(renderings.site, state), "Acme"))
+        return Tree(fill_all(source.render(renderings.templates, state), "Acme"))
 
     control, hostile = again("nobody@a.example"), again(typed)
     assert hostile.shape == control.shape
@@ -418,7 +418,7 @@ def test_what_was_typed_is_shown_again_as_text(sample_content: Content, typed: s
 def test_typed_template_syntax_is_not_a_token(workspace: Write) -> None:
     content = page_of(workspace, "  headline: x\n  form: {fields: [{name: email}]}\n")
     source = content.renderings.sources["home/original"]
-    page = source.render(content.renderings.site, FormState({"email": "{{ company.name | x }}"}, {}))
+    page = source.render(content.renderings.templates, FormState({"email": "{{ company.name | x }}"}, {}))
     assert b'value="{{ company.name | x }}"' in fill(page, company__name="Acme")
 
 

@@ -6,10 +6,12 @@ every problem. Must not: leave anything to be parsed, looked for or checked when
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -69,9 +71,10 @@ class Checked:
 def check_workspace(root: Path, settings: Settings | None = None) -> Checked:
     """Read, check and compile the workspace in `root`, and warn of what may not be meant; never raises for what is in
     it. With `settings`, also warns of rules that cannot be true with the files that these name."""
-    documents = load_documents(root)
-    registry, renderings, rules = _compile(documents)
-    advise(documents, registry, rules, settings)
+    with collecting_later():
+        documents = load_documents(root)
+        registry, renderings, rules = _compile(documents)
+        advise(documents, registry, rules, settings)
     problems = documents.problems
     right = all(problem.warning for problem in problems)
     return Checked(documents, problems, Content(registry, renderings) if right else None)
@@ -79,12 +82,25 @@ def check_workspace(root: Path, settings: Settings | None = None) -> Checked:
 
 def load_content(root: Path) -> Content:
     """The compiled workspace. Raises ContentError with every mistake."""
-    documents = load_documents(root)
-    registry, renderings, _ = _compile(documents)
+    with collecting_later():
+        documents = load_documents(root)
+        registry, renderings, _ = _compile(documents)
     mistakes = [problem for problem in documents.problems if not problem.warning]
     if mistakes:
         raise ContentError(mistakes)
     return Content(registry, renderings)
+
+
+@contextmanager
+def collecting_later() -> Iterator[None]:
+    """Without garbage collection: of content hardly anything is garbage, and to look for it takes a tenth longer."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _compile(documents: Documents) -> tuple[Registry, Renderings, Rules]:
@@ -113,19 +129,31 @@ def deals_of(registry: Registry) -> dict[str, Deal]:
     return {key: Deal(one.arms, one.weights, one.coverage) for key, one in registry.experiments.items()}
 
 
+@dataclass(slots=True)
+class _Considered:
+    """The ICPs that pages of one product consider, by kind, and by persona those that may be presumed."""
+
+    ideal: RuleIndex
+    negative: RuleIndex
+    excluded: RuleIndex
+    presumed: dict[str, RuleIndex] = field(default_factory=dict)
+
+
 class _Compiler:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._workspace = documents.workspace
         self._site = documents.workspace.doc.site
         self._answers: Answers = Cache(REMEMBERED)  # of this registry's indexes
-        self._presumed: dict[tuple[str, ...], RuleIndex] = {}  # most personas share their ICPs with others
+        self._ideal: tuple[str, ...] = ()  # the ICPs of personas that name none: this very tuple
+        self._considered_by: dict[str | None, _Considered] = {}  # by a page's product
 
     def compile(self) -> Registry:
         documents, workspace = self._documents, self._workspace.doc
         icps = self._icps()
         personas = self._personas(icps)
         experiments = self._experiments()
+        published = self._documents.published()
         return Registry(
             revision=_content_hash(documents.files),
             site=self._site_rules(),
@@ -136,7 +164,10 @@ class _Compiler:
             personas_of=self._personas_by_icp(icps, personas),
             ads=compile_ads(documents, SCHEMA),
             accounts=self._accounts(),
-            pages={key: self._page(page, icps, personas, experiments) for key, page in documents.pages.items()},
+            pages={
+                key: self._page(page, published[key], icps, personas, experiments)
+                for key, page in documents.pages.items()
+            },
             paths={page.doc.path: key for key, page in documents.pages.items()},
             retired={path: key for key, page in documents.pages.items() for path in page.doc.retired_paths},
             experiments=experiments,
@@ -230,14 +261,14 @@ class _Compiler:
         }
 
     def _personas(self, icps: Mapping[str, Icp]) -> dict[str, Persona]:
-        ideal = tuple(icp.key for icp in icps.values() if icp.kind == "ideal")
+        self._ideal = tuple(icp.key for icp in icps.values() if icp.kind == "ideal")
         compiled = {
             key: (self._condition(loaded, loaded.doc.match, ("match",)) if loaded.doc.match else None, loaded.doc)
             for key, loaded in self._documents.personas.items()
         }
         ranked = sorted(compiled, key=lambda key: precedence(compiled[key][1].priority, compiled[key][0], key))
         return {
-            key: Persona(key, doc.name, tuple(doc.icps) if doc.icps is not None else ideal, match, order)
+            key: Persona(key, doc.name, self._ideal if doc.icps is None else tuple(doc.icps), match, order)
             for order, key in enumerate(ranked)
             for match, doc in [compiled[key]]
         }
@@ -282,6 +313,7 @@ class _Compiler:
     def _page(
         self,
         page: Loaded[models.Page],
+        variants: Mapping[str, Loaded[models.Variant]],
         icps: Mapping[str, Icp],
         personas: Mapping[str, Persona],
         experiments: Mapping[str, Experiment],
@@ -290,18 +322,14 @@ class _Compiler:
         # Of several experiments on a row at most one runs; it goes before those that were stopped.
         last_running = sorted(experiments.values(), key=lambda one: one.running)
         by_row = {one.row: one.key for one in last_running if one.page == page.key}
-        ranked, variants = [], set()
-        for (owner, name), variant in self._documents.variants.items():
-            if owner != page.key or variant.doc.status != "published":
-                continue
-            variants.add(name)
+        ranked = []
+        for name, variant in variants.items():
             row = self._row(name, variant, share, by_row.get(name))
             if row is not None:
                 ranked.append((row_rank(name, variant.doc), row))
         ranked.sort(key=lambda pair: pair[0])
         rows = {row.key: row for _, row in ranked}
-        considered = [icp for icp in icps.values() if page.doc.considers(icp.product)]
-        ideal = {icp.key: icp.match for icp in considered if icp.kind == "ideal"}
+        considered = self._considered(page.doc, icps)
         goals = page.doc.goals
         language = page.doc.language or self._site.language
         return Page(
@@ -310,35 +338,58 @@ class _Compiler:
             product=page.doc.product,
             language=language,
             rows=rows,
-            row_index=self._index({row.key: row.match for row in rows.values()}),
+            row_index=RuleIndex([(row.key, row.match) for row in rows.values()], self._answers),
             variants=frozenset(variants),
             goals=(goals.primary, *goals.secondary) if goals else (),
-            icps=self._index(ideal),
-            presumed={key: self._presume(persona, ideal) for key, persona in personas.items()},
-            negative=self._index({icp.key: icp.match for icp in considered if icp.kind == "negative"}),
-            excluded=self._index({icp.key: icp.match for icp in considered if icp.kind == "excluded"}),
+            icps=considered.ideal,
+            presumed=self._presumed_of(considered, personas),
+            negative=considered.negative,
+            excluded=considered.excluded,
             index=page.doc.index,
             unavailable=unavailable_pages(self._documents).get(primary(language), UNAVAILABLE),
         )
 
-    def _index(self, rules: Mapping[str, Condition]) -> RuleIndex:
-        return RuleIndex(tuple(rules.items()), self._answers)
+    def _considered(self, page: models.Page, icps: Mapping[str, Icp]) -> _Considered:
+        """The ICPs of pages like this one, compiled once: pages of one product consider the same."""
+        if page.product not in self._considered_by:
+            kinds: dict[str, list[tuple[str, Condition]]] = {"ideal": [], "negative": [], "excluded": []}
+            for icp in icps.values():
+                if page.considers(icp.product):
+                    kinds[icp.kind].append((icp.key, icp.match))
+            ideal, negative, excluded = (RuleIndex(rules, self._answers) for rules in kinds.values())
+            self._considered_by[page.product] = _Considered(ideal, negative, excluded)
+        return self._considered_by[page.product]
 
-    def _presume(self, persona: Persona, ideal: Mapping[str, Condition]) -> RuleIndex:
-        keys = tuple(key for key in persona.icps if key in ideal)
-        if keys not in self._presumed:
-            rules = [(key, ideal[key]) for key in keys]
-            self._presumed[keys] = RuleIndex(rules, self._answers, or_unknown=True)
-        return self._presumed[keys]
+    def _presumed_of(self, considered: _Considered, personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
+        """By persona those of the ideal ICPs that it belongs to; most personas share theirs with others."""
+        if not considered.presumed:
+            ideal = dict(considered.ideal.rules)
+            indexes: dict[tuple[str, ...] | None, RuleIndex] = {}
+            for persona in personas.values():
+                icps = None if persona.icps is self._ideal else persona.icps
+                if icps not in indexes:
+                    rules = [(key, ideal[key]) for key in persona.icps if key in ideal]
+                    indexes[icps] = RuleIndex(rules, self._answers, or_unknown=True)
+                considered.presumed[persona.key] = indexes[icps]
+        return considered.presumed
 
     def _personas_by_icp(self, icps: Mapping[str, Icp], personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
-        told: dict[str, dict[str, Condition]] = {key: {} for key in icps}
-        for persona in personas.values():
-            if persona.match is None:
-                continue
-            for icp in told.keys() & set(persona.icps):
-                told[icp][persona.key] = persona.match
-        return {key: self._index(rules) for key, rules in told.items()}
+        """Of each ICP the personas that have a match, in order. ICPs with the same ones share an index."""
+        told = {key: persona.match for key, persona in personas.items() if persona.match is not None}
+        general = tuple(key for key in told if personas[key].icps is self._ideal)
+        special: dict[str, list[str]] = {}
+        for key in told:
+            for member in () if personas[key].icps is self._ideal else dict.fromkeys(personas[key].icps):
+                special.setdefault(member, []).append(key)
+        indexes: dict[tuple[str, ...], RuleIndex] = {}
+        result = {}
+        for icp in icps.values():
+            keys = (*(general if icp.kind == "ideal" else ()), *special.get(icp.key, ()))
+            if keys not in indexes:
+                ordered = sorted(keys, key=lambda key: personas[key].order) if icp.key in special else keys
+                indexes[keys] = RuleIndex([(key, told[key]) for key in ordered], self._answers)
+            result[icp.key] = indexes[keys]
+        return result
 
     def _row(self, name: str, variant: Loaded[models.Variant], share: float, experiment: str | None) -> Row | None:
         whom = variant.doc.for_

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -58,6 +59,15 @@ class Marks:
     @property
     def pattern(self) -> re.Pattern[str]:
         return re.compile(rf"pz{self.nonce}h(\d+)z")
+
+    def without_origins(self) -> Marks:
+        """The same for what is kept when all is checked: it must not keep the documents."""
+        return Marks(self.nonce, [_bare_token(token.fact, token.fallback) for token in self.tokens])
+
+
+@lru_cache(maxsize=65_536)  # variants share most of theirs with the original
+def _bare_token(fact: str, fallback: str) -> Token:
+    return Token(fact, fallback)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ class _Lint:
         self._documents = documents
         self._workspace = documents.workspace
         self._rows = rows
+        self._named_on: dict[str, set[str]] = {}  # of each page, the names of its variants' files
+        for folder, name in documents.named:
+            if folder.startswith("pages/") and name != "page":
+                self._named_on.setdefault(folder.removeprefix("pages/"), set()).add(name)
         self._goals = {*documents.workspace.doc.goals, *models.BUILT_IN_GOALS}
 
     def run(self) -> None:
@@ -223,8 +227,7 @@ class _Lint:
 
     def _published(self, page: str) -> set[str]:
         """Variants of a page that are published, or meant to be: of one that cannot be read nobody knows."""
-        named = {name for folder, name in self._documents.named if folder == f"pages/{page}" and name != "page"}
-        variants = {name: self._documents.variants.get((page, name)) for name in named}
+        variants = {name: self._documents.variants.get((page, name)) for name in self._named_on.get(page, ())}
         return {name for name, variant in variants.items() if variant is None or variant.doc.status == "published"}
 
     # --- the workspace as a whole ---

@@ -89,6 +89,14 @@ class Documents:
         """Every problem so far, in the order of files and lines."""
         return sorted(self._own + [problem for parsed in self._parsed for problem in parsed.problems])
 
+    def published(self) -> dict[str, dict[str, Loaded[models.Variant]]]:
+        """By page, its published variants."""
+        found: dict[str, dict[str, Loaded[models.Variant]]] = {page: {} for page in self.pages}
+        for (page, name), variant in self.variants.items():
+            if page in found and variant.doc.status == "published":
+                found[page][name] = variant
+        return found
+
     def report(self, file: Path, message: str, remedy: str = "", *, line: int = 0, warning: bool = False) -> None:
         self._own.append(Problem(file, line, "", message, remedy, warning))
 

@@ -11,16 +11,16 @@ import mimetypes
 import re
 import secrets
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from babel import Locale, UnknownLocaleError
-from jinja2 import BaseLoader, StrictUndefined, Template, TemplateError, TemplateNotFound, TemplateSyntaxError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError, meta
 from markupsafe import Markup
 
 from personalizer.content import models
@@ -30,6 +30,7 @@ from personalizer.content.language import UNAVAILABLE, Languages, report_untrans
 from personalizer.content.load import Documents, Loaded, TemplateFile
 from personalizer.content.pictures import read_size
 from personalizer.content.render import DisplayNames, MisplacedTokens, Rendering, system_marks
+from personalizer.content.templates import Sandbox, Templates
 from personalizer.content.words import Words
 from personalizer.visitor.facts import FACTS, TOKENS
 from personalizer.visitor.industry import CodeNames
@@ -56,9 +57,9 @@ class FormState:
 
 @dataclass(frozen=True, slots=True)
 class PageSource:
-    """What it takes to render one variant: kept so that a form with mistakes can be shown again."""
+    """What it takes to render one variant: kept of those with a form, so that it can be shown again with mistakes."""
 
-    template: Template
+    template: str
     copy: Mapping[str, Any]
     page: SimpleNamespace
     variant: str
@@ -66,17 +67,21 @@ class PageSource:
     names: Mapping[str, DisplayNames]
     words: Words
 
-    def render(self, site: SimpleNamespace, state: FormState = FormState()) -> Rendering:
+    def render(self, templates: Templates, state: FormState = FormState(), where: Sandbox | None = None) -> Rendering:
         """The pieces of this variant. Raises MisplacedTokens and Jinja's errors, which `check` reports."""
         marks = Marks(self.marks.nonce, list(self.marks.tokens))
-        html = self.template.render(
-            copy=self.copy,
-            page=self.page,
-            site=site.site,
-            theme=_speak(site.theme, self.words),
-            words=self.words,
-            pz={**system_marks(marks), "variant": self.variant},
-            form_state=state,
+        html = (
+            (where or templates.environment())
+            .get_template(self.template)
+            .render(
+                copy=self.copy,
+                page=self.page,
+                site=templates.site,
+                theme=_speak(templates.theme, self.words),
+                words=self.words,
+                pz={**system_marks(marks), "variant": self.variant},
+                form_state=state,
+            )
         )
         return Rendering(html, marks, self.names, self.page.language, _frame_origins(self.copy))
 
@@ -88,7 +93,7 @@ class Renderings:
     Variants with a language or a form of their own have a page of thanks of their own: `payroll/thanks/cfo-de`.
     """
 
-    site: SimpleNamespace
+    templates: Templates
     ready: dict[str, Rendering] = field(default_factory=dict)
     sources: dict[str, PageSource] = field(default_factory=dict)
     forms: dict[tuple[str, str], models.Form] = field(default_factory=dict)  # (shown, slot) → form
@@ -107,29 +112,26 @@ class _Workshop:
         self._assets, urls = self._hash_assets()
         sizes = {name: read_size(self._bytes_of(path)) for name, path in documents.assets.items()}
         self._rules = CopyRules(TOKENS, urls, {name: size for name, size in sizes.items() if size})
-        self._environment = ImmutableSandboxedEnvironment(
-            autoescape=True,
-            undefined=StrictUndefined,
-            loader=_TemplateLoader(documents),
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals["asset"] = self._asset_url
         site = SimpleNamespace(name=self._workspace.site.name, language=self._workspace.site.language)
-        self._site = SimpleNamespace(site=site, theme=self._read_theme(documents.theme))
+        self._templates = Templates(site, self._read_theme(documents.theme), urls)
+        self._environment = self._templates.environment()
+        self._nonce = secrets.token_hex(4)
         self._named = {name for folder, name in documents.named if folder == "templates"}
         self._references: dict[str, list[str]] = {}  # what each template extends, includes or lists as a section
         self._broken: set[str] = set()
         self._misplaced: set[Token] = set()
         self._languages = Languages(documents)
+        # By the identity of a form and of the words of a language, which are kept with it so that it stays theirs.
+        self._completed: dict[tuple[int, int], tuple[models.Form, models.Form, Words]] = {}
 
     def render_all(self) -> Renderings:
-        result = Renderings(self._site, assets=self._assets)
+        result = Renderings(self._templates, assets=self._assets)
         self._broken |= self._named - self._documents.templates.keys()
         for name, file in self._documents.templates.items():
             self._references[name] = self._read_template(name, file)
+        published = self._documents.published()
         for key, page in self._documents.pages.items():
-            self._render_page(key, page, result)
+            self._render_page(key, page, published[key], result)
         self._render_unavailable(result)
         self._languages.report_gaps()
         return result
@@ -142,7 +144,7 @@ class _Workshop:
             for shown in unavailable_pages(self._documents).values():
                 language = shown.partition("/")[2] or self._workspace.site.language
                 view = self._page_view(UNAVAILABLE, "/", language, index=False)
-                self._render(result, shown, template, gaps, view, "", Marks(secrets.token_hex(4)), None)
+                self._render(result, shown, template, gaps, view, "", Marks(self._nonce), None)
         elif self._documents.templates and template not in self._named:
             self._documents.report(
                 self._documents.root / "templates" / template, "is missing.", "Excluded visitors get it."
@@ -157,7 +159,7 @@ class _Workshop:
             if section not in self._named:
                 file.front.report(("sections", place), f"there is no templates/{section}.", "Name a file of sections/.")
         try:
-            self._environment.get_template(name)
+            self._templates.codes[name] = self._environment.compile(file.body, name, name)
             found = meta.find_referenced_templates(self._environment.parse(file.body))
         except TemplateSyntaxError as error:
             self._break(name, error.lineno, str(error.message))
@@ -201,7 +203,9 @@ class _Workshop:
 
     # --- pages ---
 
-    def _render_page(self, key: str, page: Loaded[models.Page], result: Renderings) -> None:
+    def _render_page(
+        self, key: str, page: Loaded[models.Page], variants: Mapping[str, Loaded[models.Variant]], result: Renderings
+    ) -> None:
         template = page.doc.template
         if template not in self._documents.templates:
             known = ", ".join(name for name in self._documents.templates if "/" not in name)
@@ -209,35 +213,43 @@ class _Workshop:
                 page.report(("template",), f"there is no template {template}.", f"There are {known}.")
             return
         slots = self._slots_of(template)
-        marks = Marks(secrets.token_hex(4))
+        marks = Marks(self._nonce)
         original = CopyReader(page, self._rules, marks).read(page.doc.copy_, slots)
         report_missing(page, page.doc.copy_, slots)
         language = page.doc.language or self._workspace.site.language
         view = self._page_view(key, page.doc.path, language, page.doc.index)
         self._render(result, f"{key}/original", template, fill_gaps(original, slots), view, "original", marks, page)
-        self._render_thanks(result, f"{key}/original", f"{key}/{THANKS}", page, view, marks)
-        for (owner, name), variant in self._documents.variants.items():
-            if owner != key or variant.doc.status != "published":
-                continue
-            own = CopyReader(variant, self._rules, marks).read(variant.doc.copy_, slots)
+        self._render_thanks(result, f"{key}/original", slots, f"{key}/{THANKS}", page, view, marks)
+        for name, variant in variants.items():
+            own_marks = Marks(self._nonce, list(marks.tokens))
+            own = CopyReader(variant, self._rules, own_marks).read(variant.doc.copy_, slots)
             report_missing(variant, variant.doc.copy_, {name: slot for name, slot in slots.items() if name in own})
             spoken = self._languages.spoken(key, name, language)
             own_view = self._page_view(key, page.doc.path, spoken, page.doc.index)
             copy = fill_gaps({**original, **own}, slots)
-            self._render(result, f"{key}/{name}", template, copy, own_view, name, marks, variant)
+            self._render(result, f"{key}/{name}", template, copy, own_view, name, own_marks, variant)
             if spoken != language:
                 report_untranslated(variant, spoken, slots, page.doc.copy_)
             if spoken != language or any(isinstance(value, models.Form) for value in own.values()):
-                self._render_thanks(result, f"{key}/{name}", f"{key}/{THANKS}/{name}", variant, own_view, marks)
+                self._render_thanks(
+                    result, f"{key}/{name}", slots, f"{key}/{THANKS}/{name}", variant, own_view, own_marks
+                )
 
     def _render_thanks(
-        self, result: Renderings, form_of: str, shown: str, owner: Loaded[Any], view: SimpleNamespace, marks: Marks
+        self,
+        result: Renderings,
+        form_of: str,
+        slots: Iterable[str],
+        shown: str,
+        owner: Loaded[Any],
+        view: SimpleNamespace,
+        marks: Marks,
     ) -> None:
-        """The page that follows the form of `form_of`."""
-        forms = ((slot, form) for (where, slot), form in result.forms.items() if where == form_of)
-        slot, form = next(forms, (None, None))
-        if slot is None or form is None:
+        """The page that follows the form of `form_of`, which stands in one of the slots."""
+        slot = next((slot for slot in slots if (form_of, slot) in result.forms), None)
+        if slot is None:
             return
+        form = result.forms[(form_of, slot)]
         template = f"{form.thanks}.html"
         if template not in self._documents.templates:
             if template not in self._named:
@@ -268,20 +280,21 @@ class _Workshop:
         """Render one page, or report why it cannot be: at the template's line, or at the copy that asked for it."""
         words = self._languages.words(view.language)
         copy = {
-            slot: _complete(value, words) if isinstance(value, models.Form) else value for slot, value in copy.items()
+            slot: self._complete(value, words) if isinstance(value, models.Form) else value
+            for slot, value in copy.items()
         }
         for slot, value in copy.items():
             if isinstance(value, models.Form):
                 result.forms[(shown, slot)] = value
         if not self._broken.isdisjoint(self._parts(template)):
             return
+        source = PageSource(template, copy, view, variant, marks, _display_names(view.language), words)
         try:
-            names = _display_names(view.language)
-            source = PageSource(self._environment.get_template(template), copy, view, variant, marks, names, words)
-            rendering = source.render(self._site)
+            rendering = source.render(self._templates, where=self._environment)
             rendering.deflate()
             result.ready[shown] = rendering
-            result.sources[shown] = source
+            if any(isinstance(value, models.Form) for value in copy.values()):
+                result.sources[shown] = replace(source, marks=marks.without_origins())
         except TemplateNotFound as error:
             self._break(*self._where(error, template), f"asks for {error.name}, which is not in templates/")
         except RecursionError as error:
@@ -302,6 +315,14 @@ class _Workshop:
             else:
                 remedy = f"Look at how templates/{template} prints that slot."
                 token.origin.report(token.path, f"the token `{token.fact}` stands {where}.", remedy)
+
+    def _complete(self, form: models.Form, words: Words) -> models.Form:
+        """The form with what it leaves to the page's language; variants that share a form share this too."""
+        key = (id(form), id(words))
+        if key not in self._completed:
+            said = {"button": form.button or words.send, "thanks_headline": form.thanks_headline or words.thank_you}
+            self._completed[key] = (form.model_copy(update=said), form, words)
+        return self._completed[key][0]
 
     def _page_view(self, key: str, path: str, language: str, index: bool) -> SimpleNamespace:
         canonical = f"https://{self._workspace.site.hosts[0]}{path}"
@@ -329,11 +350,6 @@ class _Workshop:
         if _ACTIVE_SVG.search(body):
             remedy = "Remove scripts, event handlers, entities and addresses of other sites."
             self._documents.report(path, "is a drawing with something active in it.", remedy)
-
-    def _asset_url(self, name: str) -> str:
-        if name not in self._rules.assets:
-            raise TemplateError(f"there is no file templates/assets/{name}")
-        return self._rules.assets[name]
 
     def _read_theme(self, theme: Loaded[Theme] | None) -> Theme:
         if theme is None:
@@ -385,23 +401,6 @@ _ACTIVE_SVG = re.compile(
 )
 
 
-class _TemplateLoader(BaseLoader):
-    def __init__(self, documents: Documents) -> None:
-        self._templates = documents.templates
-
-    def get_source(self, environment: Any, template: str) -> tuple[str, str, None]:
-        file = self._templates.get(template)
-        if file is None:
-            raise TemplateNotFound(template)
-        return file.body, template, None
-
-
-def _complete(form: models.Form, words: Words) -> models.Form:
-    """The form with what it leaves to the page's language."""
-    said = {"button": form.button or words.send, "thanks_headline": form.thanks_headline or words.thank_you}
-    return form.model_copy(update=said)
-
-
 def _speak(theme: Theme, words: Words) -> Theme:
     """The theme, with the footer and the links of the page's language where it has its own."""
     return theme.model_copy(update={"footer": words.footer or theme.footer, "legal": words.legal or theme.legal})
@@ -412,6 +411,7 @@ def _frame_origins(copy: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(f"{part.scheme}://{part.netloc}" for part in parts)
 
 
+@lru_cache(maxsize=64)
 def _display_names(language: str) -> dict[str, DisplayNames]:
     """Display forms of facts in the page's language: country codes as the country's name, places by the City
     file, industry codes by their English names."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from html import escape
-from html.parser import HTMLParser
 from typing import Protocol
 from urllib.parse import quote
 
 from personalizer.cache import Cache
+from personalizer.content.context import scan_context
 from personalizer.content.copy import Marks, Token
 from personalizer.content.deflate import deflate_pieces, join_gzip
 from personalizer.model import Facts
@@ -69,7 +67,7 @@ class Rendering:
 
         Raises MisplacedTokens.
         """
-        scan = ContextScan(html, marks.pattern)
+        scan = scan_context(html, marks.pattern)
         if scan.faults:
             raise MisplacedTokens([(marks.tokens[index], where) for index, where in scan.faults])
         parts = marks.pattern.split(html)  # text, index, text, index, …, text
@@ -77,12 +75,13 @@ class Rendering:
         self._deflated: list[bytes] = []
         self._facts: list[tuple[int, str, bytes, Escape, Cache[str, bytes], DisplayNames | None]] = []
         places: dict[str, list[int]] = {name: [] for name in _SYSTEM}
-        for count, escaper in enumerate(scan.escapes):
+        for count, url in enumerate(scan.urls):
             place = 2 * count + 1
             token = marks.tokens[int(parts[place])]
             if token.fact in places:
                 places[token.fact].append(place)
             else:
+                escaper = escape_url if url else escape_text
                 fallback = escaper(token.fallback, None)
                 known = _ESCAPED[escaper]
                 self._facts.append((place, token.fact, fallback, escaper, known, names.get(token.fact)))
@@ -141,65 +140,3 @@ def _content_security_policy(styles: list[str], frames: frozenset[str]) -> str:
             "frame-ancestors 'none'",
         )
     )
-
-
-# --- where a mark stands ---
-
-_URL_ATTRIBUTES = frozenset(
-    ("href", "xlink:href", "src", "action", "formaction", "poster", "cite", "data", "ping", "background", "manifest")
-)
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
-_SAFE_START = re.compile(r"^(https?://[^/?#]+[/?#]|/(?!/)|[?#])")
-
-
-class ContextScan(HTMLParser):
-    """Walks rendered HTML. `faults`: marks (by index) that stand where none may, and where; if there are none,
-    `escapes`: for every mark, in order, how its value must be escaped. `styles`: the text of each style block."""
-
-    def __init__(self, html: str, marks: re.Pattern[str]) -> None:
-        super().__init__(convert_charrefs=True)
-        self._marks = marks
-        self._met: Counter[str] = Counter()
-        self.escapes: list[Escape] = []
-        self.faults: list[tuple[int, str]] = []
-        self.styles: list[str] = []
-        self.feed(html)
-        self.close()
-        for mark in (Counter(marks.findall(html)) - self._met).elements():
-            self.faults.append((int(mark), "inside a tag, a comment or a declaration"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "style":
-            self.styles.append("")
-        bare = _QUOTED.sub("", self.get_starttag_text() or "")
-        for mark in self._marks.findall(bare):
-            self.faults.append((int(mark), f"in an attribute of <{tag}> without quotes"))
-        for name, value in attrs:
-            for found in self._marks.finditer(value or ""):
-                self._meet(found[1], *_judge_attribute(tag, name, found.string[: found.start()]))
-
-    def _meet(self, mark: str, escape: Escape, fault: str) -> None:
-        self._met[mark] += 1
-        self.escapes.append(escape)
-        if fault:
-            self.faults.append((int(mark), fault))
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-
-    def handle_data(self, data: str) -> None:
-        if self.cdata_elem == "style":
-            self.styles[-1] += data
-        for mark in self._marks.findall(data):
-            self._meet(mark, escape_text, f"inside <{self.cdata_elem}>" if self.cdata_elem else "")
-
-
-def _judge_attribute(tag: str, name: str, before: str) -> tuple[Escape, str]:
-    """How a value is escaped that follows `before` in an attribute, and what is wrong with its standing there."""
-    if name.startswith("on") or name in ("style", "srcdoc", "srcset", "http-equiv"):
-        return escape_text, f"in the attribute {name} of <{tag}>"
-    if name not in _URL_ATTRIBUTES:
-        return escape_text, ""
-    if not _SAFE_START.match(before):
-        return escape_url, f"in the scheme or host of {name} of <{tag}>"
-    return escape_url, ""

@@ -115,7 +115,7 @@ def _show_again(
 ) -> Response:
     """The page that the visitor was on, with the form as they left it. The address they land on is the form's."""
     renderings = edge.content.renderings
-    rendering = renderings.sources[shown].render(renderings.site, state)
+    rendering = renderings.sources[shown].render(renderings.templates, state)
     decision = decide(edge.content.registry, page, reading.visitor)
     known = read_decision_token(token, edge.keys)
     body = rendering.fill(make_decision_token(known, edge.keys) if known else "", "", "", decision.facts)

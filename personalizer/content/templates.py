@@ -1,0 +1,70 @@
+"""Templates, compiled: what renders a page at publish, and a form with mistakes in it once more.
+
+What enters: the text of templates. What leaves: `Templates`, plain data that can be kept in a file, and from it an
+environment in which they run. Must not: let a template reach anything but what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from types import CodeType, SimpleNamespace
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateError, TemplateNotFound
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from personalizer.content import models
+from personalizer.content.brand import FontFile, Theme
+from personalizer.content.words import Link, Words
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox. It asks of each attribute whether it is safe; of our own plain data that is known."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        kind = type(obj)
+        if kind is dict and attribute in obj and attribute not in _DICT_METHODS:
+            return obj[attribute]
+        if kind in _PLAIN and attribute in obj.__dict__:
+            return obj.__dict__[attribute]
+        return super().getattr(obj, attribute)
+
+
+_DICT_METHODS = frozenset(dir(dict))
+_PLAIN = (SimpleNamespace, models.Form, models.FormField, models.Image, models.Embed, Theme, FontFile, Link, Words)
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """All templates of a workspace, and what each of them is given besides a page: the site, the theme, the address of
+    each asset."""
+
+    site: SimpleNamespace
+    theme: Theme
+    assets: Mapping[str, str]
+    codes: dict[str, CodeType] = field(default_factory=dict)
+
+    def environment(self) -> Sandbox:
+        """Where they run. It is made anew for each use, as it refers to itself, and content is freed without looking
+        for such circles."""
+        environment = Sandbox(
+            autoescape=True, undefined=StrictUndefined, loader=_Loader(self.codes), trim_blocks=True, lstrip_blocks=True
+        )
+        environment.globals["asset"] = self._asset_url
+        return environment
+
+    def _asset_url(self, name: str) -> str:
+        if name not in self.assets:
+            raise TemplateError(f"there is no file templates/assets/{name}")
+        return self.assets[name]
+
+
+class _Loader(BaseLoader):
+    def __init__(self, codes: Mapping[str, CodeType]) -> None:
+        self._codes = codes
+
+    def load(self, environment: Environment, name: str, globals: MutableMapping[str, Any] | None = None) -> Template:
+        if name not in self._codes:
+            raise TemplateNotFound(name)
+        return environment.template_class.from_code(environment, self._codes[name], globals or {}, None)

@@ -25,6 +25,11 @@ class Cache(Generic[K, V]):
         self._newer: dict[K, V] = {}
         self._older: dict[K, V] = {}
 
+    @property
+    def size(self) -> int:
+        """How many values it may hold."""
+        return 2 * self._half
+
     def get(self, key: K) -> V | None:
         """The value of `key`, None when it is not (or no longer) known."""
         found = self._newer.get(key)

@@ -60,7 +60,7 @@ def pieces(draw: st.DrawFn) -> str:
     start = f"<{element}{inside}{draw(st.sampled_from(['>'] * 8 + ['/>', ' >', '']))}"
     end = f"</{element}{draw(st.sampled_from(['>'] * 8 + [' >', ' x>', '']))}"
     whole, odd = start + text + end, [f"<!--{text}-->", f"<!{text}>", f"<?{text}>", f"<!--{text}", "<!doctype html>"]
-    return draw(st.sampled_from([start, end, text, whole, whole, *odd]))
+    return draw(st.sampled_from([start, end, text, whole, whole, whole + "M", *odd]))
 
 
 @given(st.lists(pieces(), max_size=8))
@@ -93,8 +93,9 @@ def test_what_is_plain(html: str, plain: bool) -> None:
 
 
 def test_only_pieces_with_marks_and_styles_are_walked() -> None:
-    html = "<p>a</p><p>pzh0z</p><style>x</style><i>b</i>"
-    assert telling_pieces(html, MARKS) == ["<p>pzh0z", "<style>x</style>"]
+    html = "pzh0z<p>a</p><p>pzh1z</p><style>x</style>pzh2z<i>b</i><title>pzh3z</title>pzh4z"
+    pieces = ["pzh0z", "<p>pzh1z", "<style>x</style>", "pzh2z", "<title>pzh3z</title>", "pzh4z"]
+    assert telling_pieces(html, MARKS) == pieces
 
 
 def test_a_long_page_that_is_not_plain_is_known_at_once() -> None:

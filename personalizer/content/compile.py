@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from personalizer.decision.index import REMEMBERED, Answers, RuleIndex
 from personalizer.decision.parse import FactSchema, compile_condition
 from personalizer.decision.registry import Experiment, Goal, Icp, Page, Persona, Registry, Row, Target
 from personalizer.errors import ContentError, Problem
-from personalizer.model import Facts, FactType, Mode, SiteRules, Value
+from personalizer.model import Facts, FactType, Mode, Predicate, SiteRules, Value
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import FACT_TYPES, FACTS
 from personalizer.visitor.industry import CODED, load_codes
@@ -53,10 +53,14 @@ SCHEMA = FactSchema(
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A compiled workspace: the registry that decisions read, and what can be shown."""
+    """A compiled workspace: the registry that decisions read, and what can be shown.
+
+    `privacy` has as conditions what `registry.site` has as their tests.
+    """
 
     registry: Registry
     renderings: Renderings
+    privacy: tuple[tuple[Condition | None, Mode], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +77,22 @@ def check_workspace(root: Path, settings: Settings | None = None) -> Checked:
     it. With `settings`, also warns of rules that cannot be true with the files that these name."""
     with collecting_later():
         documents = load_documents(root)
-        registry, renderings, rules = _compile(documents)
-        advise(documents, registry, rules, settings)
+        content, rules = _compile(documents)
+        advise(documents, content.registry, rules, settings)
     problems = documents.problems
     right = all(problem.warning for problem in problems)
-    return Checked(documents, problems, Content(registry, renderings) if right else None)
+    return Checked(documents, problems, content if right else None)
 
 
 def load_content(root: Path) -> Content:
     """The compiled workspace. Raises ContentError with every mistake."""
     with collecting_later():
         documents = load_documents(root)
-        registry, renderings, _ = _compile(documents)
+        content, _ = _compile(documents)
     mistakes = [problem for problem in documents.problems if not problem.warning]
     if mistakes:
         raise ContentError(mistakes)
-    return Content(registry, renderings)
+    return content
 
 
 @contextmanager
@@ -103,13 +107,14 @@ def collecting_later() -> Iterator[None]:
             gc.enable()
 
 
-def _compile(documents: Documents) -> tuple[Registry, Renderings, Rules]:
+def _compile(documents: Documents) -> tuple[Content, Rules]:
     """Everything made of the documents, with every mistake noted in them."""
-    registry = _Compiler(documents).compile()
+    compiler = _Compiler(documents)
+    registry = compiler.compile()
     lint_documents(documents, {page.key: tuple(page.rows) for page in registry.pages.values()})
     lint_contradictions(documents, registry)
     rules = find_rules(documents, registry)
-    return registry, render_workspace(documents), rules
+    return Content(registry, render_workspace(documents), tuple(compiler.privacy)), rules
 
 
 def apply_counters(content: Content, counters: Mapping[str, Counter]) -> Content:
@@ -139,11 +144,17 @@ class _Considered:
     presumed: dict[str, RuleIndex] = field(default_factory=dict)
 
 
+def privacy_tests(rules: Iterable[tuple[Condition | None, Mode]]) -> tuple[tuple[Predicate | None, Mode], ...]:
+    """Privacy rules as reading a visitor needs them."""
+    return tuple((when.test if when else None, mode) for when, mode in rules)
+
+
 class _Compiler:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._workspace = documents.workspace
         self._site = documents.workspace.doc.site
+        self.privacy: list[tuple[Condition | None, Mode]] = []
         self._answers: Answers = Cache(REMEMBERED)  # of this registry's indexes
         self._ideal: tuple[str, ...] = ()  # the ICPs of personas that name none: this very tuple
         self._considered_by: dict[str | None, _Considered] = {}  # by a page's product
@@ -180,7 +191,6 @@ class _Compiler:
     # --- site ---
 
     def _site_rules(self) -> SiteRules:
-        privacy = []
         for place, rule in enumerate(self._workspace.doc.privacy):
             when = self._condition(self._workspace, rule.when, ("privacy", place, "when")) if rule.when else None
             if rule.mode == "consent":
@@ -190,7 +200,7 @@ class _Compiler:
                     "Write `storage_free`, which keeps nothing on the device.",
                 )
             else:
-                privacy.append((when.test if when else None, Mode(rule.mode)))
+                self.privacy.append((when, Mode(rule.mode)))
         internal = []
         for place, text in enumerate(self._workspace.doc.internal):
             try:
@@ -207,7 +217,7 @@ class _Compiler:
             hosts=tuple(self._site.hosts),
             language=self._site.language,
             timezone=self._site.timezone,
-            privacy=tuple(privacy),
+            privacy=privacy_tests(self.privacy),
             internal=tuple(internal),
         )
 

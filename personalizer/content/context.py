@@ -50,11 +50,11 @@ _ATTRIBUTES = rf"(?:{_SPACE}+[a-z@:_][a-z0-9@:._-]*(?:=\"[^\"<]*\")?)*{_SPACE}*"
 _WHOLE = "|".join(rf"<{name}(?![^ \t\n\r\f>]){_ATTRIBUTES}>[^<]*</{name}{_SPACE}*>" for name in _RAW)
 _OTHER = rf"(?!(?:{'|'.join(_RAW)})[ \t\n\r\f/>])[a-z][a-z0-9-]*"
 _COMMENT = r"<!--(?!-?>)(?:[^<-]|-(?!-))*-->"
-_PIECE = re.compile(
-    rf"(?:<{_OTHER}{_ATTRIBUTES}/?>|</{_OTHER}{_SPACE}*>|{_WHOLE}|<!doctype html>|{_COMMENT})[^<]*",
+_TAG = re.compile(
+    rf"<{_OTHER}{_ATTRIBUTES}/?>|</{_OTHER}{_SPACE}*>|{_WHOLE}|<!doctype html>|{_COMMENT}",
     re.IGNORECASE | re.ASCII,
 )
-_PLAIN = re.compile(f"[^<]*(?:{_PIECE.pattern})*", _PIECE.flags)
+_PLAIN = re.compile(f"[^<]*(?:(?:{_TAG.pattern})[^<]*)*", _TAG.flags)
 _STYLE = re.compile("<style", re.IGNORECASE)
 
 
@@ -67,13 +67,23 @@ def telling_pieces(html: str, marks: re.Pattern[str]) -> list[str]:
     """Of a plain page the tags and texts that have a mark in them, each tag with the text behind it, and its styles."""
     starts = {match.start() for match in _STYLE.finditer(html)}
     starts.update(max(html.rfind("<", 0, match.start()), 0) for match in marks.finditer(html))
-    pieces = []
-    for start in sorted(starts):
-        if html[start] != "<":  # text before the first tag
-            pieces.append(html.partition("<")[0])
-        elif (piece := _PIECE.match(html, start)) is not None:
-            pieces.append(piece[0])
-    return pieces
+    return [_piece_at(html, start) for start in sorted(starts)]
+
+
+def _piece_at(html: str, start: int) -> str:
+    """The piece that begins with the `<` at `start`: a raw element alone, any other tag with the text behind it."""
+    tag = _TAG.match(html, start)
+    if tag is None:  # text before the first tag, or behind the end of a raw element
+        start = html.find(">", start) + 1 if html[start] == "<" else start
+        return html[start : _text_end(html, start)]
+    if "<" in tag[0][1:]:
+        return tag[0]
+    return html[start : _text_end(html, tag.end())]
+
+
+def _text_end(html: str, start: int) -> int:
+    end = html.find("<", start)
+    return len(html) if end < 0 else end
 
 
 # --- the parser ---

@@ -94,6 +94,7 @@ class Renderings:
     """
 
     templates: Templates
+    names: dict[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)  # by language: facts' display forms
     ready: dict[str, Rendering] = field(default_factory=dict)
     sources: dict[str, PageSource] = field(default_factory=dict)
     forms: dict[tuple[str, str], models.Form] = field(default_factory=dict)  # (shown, slot) → form
@@ -288,7 +289,8 @@ class _Workshop:
                 result.forms[(shown, slot)] = value
         if not self._broken.isdisjoint(self._parts(template)):
             return
-        source = PageSource(template, copy, view, variant, marks, _display_names(view.language), words)
+        names = result.names.setdefault(view.language, _display_names(view.language))
+        source = PageSource(template, copy, view, variant, marks, names, words)
         try:
             rendering = source.render(self._templates, where=self._environment)
             rendering.deflate()

@@ -50,11 +50,15 @@ Node = Compare | All | Any_ | Not
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition. `test(facts)` gives true, false or None (unknown); `sentence` is for people."""
+    """A compiled condition. `test(facts)` gives true, false or None (unknown)."""
 
     node: Node
     test: Predicate
-    sentence: str
+
+    @property
+    def sentence(self) -> str:
+        """The condition in words a marketer reads."""
+        return say_condition(self.node)
 
     @property
     def leaves(self) -> tuple[Compare, ...]:
@@ -63,7 +67,7 @@ class Condition:
 
 def build_condition(node: Node) -> Condition:
     """A condition from a tree that is known to be right."""
-    return Condition(node, _predicate(node), say_condition(node))
+    return Condition(node, _predicate(node))
 
 
 def walk_leaves(node: Node) -> Iterator[Compare]:

@@ -73,6 +73,12 @@ def _networks(text: str) -> tuple[Network, ...]:
         raise ValueError(f"write networks as 10.0.0.0/8, separated by commas ({error})") from error
 
 
+def _yes_or_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError("write yes or no")
+    return text == "yes"
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(part.lower() for part in text.replace(",", " ").split())
 
@@ -97,6 +103,7 @@ def _secret(text: str) -> tuple[bytes, ...]:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("WORKSPACE", ".", _path, "directory with `variants/` and `templates/`"),
+    Setting("WATCH", "no", _yes_or_no, "yes: publish the workspace, while it is served, when its files change"),
     Setting("DATA", "data", _path, "directory for journal, lake, secret and counters; one server at a time"),
     Setting("LAKE", "", _path_or_none, "directory of the lake; empty means `lake` in the data directory"),
     Setting("HOST", "127.0.0.1", str, "address to listen on"),
@@ -133,6 +140,7 @@ class Settings:
     """Every setting, read and checked. Paths are as given; networks are `ipaddress` objects."""
 
     workspace: Path
+    watch: bool
     data: Path
     lake: Path
     host: str
@@ -166,6 +174,8 @@ class Settings:
 
 
 def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, tuple):
         return ",".join(part.decode() if isinstance(part, bytes) else str(part) for part in value)
     if isinstance(value, Path):

@@ -9,7 +9,6 @@ Granian serves each worker's WSGI app in that worker's own process: its own supe
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import gc
@@ -20,9 +19,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,10 +33,14 @@ from granian.server.mt import MTServer
 
 from personalizer.app import create_edge_app
 from personalizer.config import Settings, save_settings
-from personalizer.content.compile import Content, apply_counters, deals_of, load_content
+from personalizer.content.compile import Content, apply_counters, deals_of
 from personalizer.content.counters import raise_counters, read_counters, write_counters
-from personalizer.edge.state import open_edge
+from personalizer.content.store import content_file, remove_others
+from personalizer.edge.state import Edge, open_edge
+from personalizer.edge.swap import follow_supervisor
 from personalizer.errors import PersonalizerError, StartError
+from personalizer.process import die_with_parent
+from personalizer.publish import Publisher, open_content
 from personalizer.reload import LookupFollower, LookupWatch
 from personalizer.visitor.read import VisitorReader, open_visitor_reader
 
@@ -45,13 +50,15 @@ MAX_HEADERS = 64 * 1024  # bytes of request line and headers; granian answers 43
 HEADER_SECONDS = 10
 COLLECTOR_NICE = 5  # on a full machine it gets a quarter of a core, and pages the rest
 _ONE_THREAD = {"TOKIO_WORKER_THREADS": "1"}  # deltalake's: the collector works on one core at a time
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 5  # whoever stops us gives 10; a request takes milliseconds, and what is killed loses nothing
 
 
 @dataclass(slots=True)
 class _Child:
-    """A process we started: how to start it again, since when it runs, and how often it died young."""
+    """A process we started: how to start it again, since when it runs, and how often it died young.
+
+    `channel` is our end of a worker's: what is published goes down, and what it has taken over comes up.
+    """
 
     start: Callable[[], int]
     name: str
@@ -59,6 +66,8 @@ class _Child:
     since: float = 0.0
     early_deaths: int = 0
     due: float = 0.0  # monotonic time of the next start, while it is down
+    channel: socket.socket | None = None
+    behind: bool = False  # whether it has yet to take over what was published
 
 
 class Supervisor:
@@ -72,6 +81,8 @@ class Supervisor:
         self._stopping = False
         self._watch: LookupWatch | None = None
         self._lock: IO[str] | None = None
+        self._content: Content | None = None
+        self._publisher: Publisher | None = None
 
     def run(self, ready: Callable[[Supervisor], None]) -> int:
         """Start everything, call `ready` once pages are served, and stay until SIGTERM or SIGINT.
@@ -80,12 +91,16 @@ class Supervisor:
         """
         self._lock = lock_data(self.settings.data, "server.lock", "Another server")
         self.settings = replace(self.settings, port=probe_port(self.settings.host, self.settings.port))
-        content = self._load()
+        if self.settings.watch:
+            self._publisher = Publisher(self.settings)
+        self._content = self._with_counters(open_content(self.settings))
         reader = open_visitor_reader(self.settings)
         self._watch = LookupWatch(self.settings.data, reader, die_with_parent)
         save_settings(self.settings)
         for number in range(self.settings.workers):
-            self._children.append(_Child(lambda: self._fork_worker(content, reader), f"edge worker {number + 1}"))
+            worker = _Child(lambda: 0, f"edge worker {number + 1}")
+            worker.start = partial(self._fork_worker, worker, reader)
+            self._children.append(worker)
         if self._collector:
             self._children.append(_Child(self._start_collector, "collector"))
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -107,25 +122,72 @@ class Supervisor:
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         return f"http://{host}:{self.settings.port}"
 
-    def _load(self) -> Content:
-        content = load_content(self.settings.workspace)
+    def _with_counters(self, content: Content) -> Content:
+        """The content with each experiment's counters, raised as it says, and written down before anybody is dealt."""
         old = read_counters(self.settings.data)
         counters, self.changes = raise_counters(old, deals_of(content.registry))
         if counters != old:
             write_counters(self.settings.data, counters)
         return apply_counters(content, counters)
 
+    # --- publishing while it serves ---
+
+    def _publish(self, publisher: Publisher, live: Content) -> None:
+        """One turn of publishing: when new content is there, workers that start begin with it, the others are told."""
+        content = publisher.turn(live.registry.revision)
+        if content is None:
+            self._hear()
+            return
+        try:
+            content = self._with_counters(content)
+        except (PersonalizerError, OSError) as error:
+            log.warning("new content cannot be published, so what was published before stays: %s", error)
+            return
+        gc.freeze()  # as content has no circles, collections need not look through it
+        self._content = content
+        for change in self.changes:
+            log.info("%s", change)
+        revision = content.registry.revision
+        log.info("publishing revision %s", revision[:12])
+        for child in self._children:
+            if child.channel is not None and child.pid:
+                child.behind = True
+                _tell(child.channel, f"{revision}\n")
+
+    def _hear(self) -> None:
+        """Note which workers have taken over what was published; when all have, forget what was before."""
+        waiting = [child for child in self._children if child.behind]
+        for child in waiting:
+            assert child.channel is not None and self._content is not None
+            child.behind = bool(child.pid) and not _hears(child.channel, self._content.registry.revision)
+        if waiting and not any(child.behind for child in waiting) and self._content is not None:
+            revision = self._content.registry.revision
+            remove_others(content_file(self.settings.data, revision))
+            log.info("published revision %s", revision[:12])
+
     # --- children ---
 
-    def _fork_worker(self, content: Content, reader: VisitorReader) -> int:
+    def _fork_worker(self, worker: _Child, reader: VisitorReader) -> int:
+        assert self._content is not None
+        if worker.channel is not None:
+            worker.channel.close()
+        worker.channel, theirs = socket.socketpair()
+        worker.channel.setblocking(False)
+        worker.behind = False  # it begins with what is published
         parent = os.getpid()
         pid = os.fork()
         if pid:
+            theirs.close()
             return pid
         status = 1
         try:
             die_with_parent(parent)
-            run_worker(self.settings, content, reader)
+            for child in self._children:
+                if child.channel is not None:
+                    child.channel.close()
+            edge = open_edge(self.settings, self._content, reader)
+            self._content = None  # `edge` has it, and lets it go when other content is published
+            run_worker(self.settings, edge, theirs)
             status = 0
         except PersonalizerError as error:
             log.error("an edge worker cannot work: %s", error)
@@ -164,6 +226,9 @@ class Supervisor:
     def _tend(self, seconds: float = 0.2) -> None:
         """One turn: reap who died, start again who is due."""
         self._reap()
+        if self._publisher is not None and self._content is not None:
+            self._publish(self._publisher, self._content)
+            seconds = min(seconds, 0.02) if self._publisher.busy else seconds
         now = time.monotonic()
         for child in self._children:
             if not child.pid and child.due <= now and not self._stopping:
@@ -192,6 +257,8 @@ class Supervisor:
         self._stopping = True
         if self._watch is not None:
             self._watch.stop()
+        if self._publisher is not None:
+            self._publisher.stop()
         for child in self._children:
             if child.pid:
                 _signal(child.pid, signal.SIGTERM)
@@ -206,15 +273,16 @@ class Supervisor:
                 os.waitpid(child.pid, 0)
 
 
-def run_worker(settings: Settings, content: Content, reader: VisitorReader) -> None:
-    """One edge worker, in its own process, until SIGTERM."""
+def run_worker(settings: Settings, edge: Edge, channel: socket.socket) -> None:
+    """One edge worker, in its own process, until SIGTERM. What is published meanwhile is told on `channel`."""
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_DFL)
     os.environ.clear()  # every request's environ begins as a copy of it, and nothing here reads it
     gc.freeze()  # content stays for good: no collection looks through it again, and its pages stay the parent's
-    edge = open_edge(settings, content, reader)
-    LookupFollower(settings.data, reader).start()
+    gc.enable()
+    LookupFollower(settings.data, edge.reader).start()
     app = create_edge_app(edge).wsgi_app
+    threading.Thread(target=follow_supervisor, args=(edge, settings, channel), daemon=True).start()
     try:
         _WorkerServer(
             "personalizer",
@@ -244,13 +312,6 @@ class _WorkerServer(MTServer):
 def _begin_collector(parent: int) -> None:
     die_with_parent(parent)
     os.nice(COLLECTOR_NICE)
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however that ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before we asked
-        os._exit(1)
 
 
 def lock_data(data: Path, name: str, who: str) -> IO[str]:
@@ -308,6 +369,21 @@ def answers(host: str, port: int) -> bool:
     finally:
         connection.close()
     return True
+
+
+def _tell(channel: socket.socket, line: str) -> None:
+    try:
+        channel.sendall(line.encode())
+    except OSError:  # it has just ended; who comes after it begins with what is published
+        log.debug("a worker had ended")
+
+
+def _hears(channel: socket.socket, word: str) -> bool:
+    """Whether a worker has said `word`; what it said before was of an earlier revision."""
+    try:
+        return word in channel.recv(1 << 16).decode()
+    except OSError:  # nothing yet, or it has ended
+        return False
 
 
 def _signal(pid: int, number: int) -> None:

@@ -84,6 +84,7 @@ def test_the_collector_yields_to_pages(server: Server) -> None:
 
 def test_a_second_collector_on_the_same_data(server: Server) -> None:
     (collector,) = server.collectors()
+    until(lambda: (server.data / "collector.lock").is_file() and (server.data / "collector.lock").read_text())
     assert f"Another collector (process {collector})" in refused("collect", "--data", str(server.data))
 
 

@@ -25,6 +25,13 @@ def setting_option(name: str) -> Callable[[F], F]:
     return click.option(f"--{name.replace('_', '-')}", name, metavar=name.upper(), help=text)
 
 
+def setting_flag(name: str) -> Callable[[F], F]:
+    """`--name`, which says yes."""
+    setting = _BY_NAME[name.upper()]
+    text = f"{setting.meaning.removeprefix('yes: ').capitalize()}. [{setting.variable}; default {setting.default}]"
+    return click.option(f"--{name}", name, is_flag=True, flag_value="yes", default=None, help=text)
+
+
 def workspace_and_data(command: F) -> F:
     """`--workspace` and `--data`."""
     return setting_option("workspace")(setting_option("data")(command))

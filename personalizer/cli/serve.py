@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
-from personalizer.cli.options import read_settings, setting_option
+from personalizer.cli.options import read_settings, setting_flag, setting_option
 from personalizer.content.links import ad_links
-from personalizer.content.load import load_documents
+from personalizer.content.load import load_campaigns
 from personalizer.errors import ContentError
 from personalizer.serve import Supervisor, lock_data
 
@@ -24,7 +24,7 @@ from personalizer.serve import Supervisor, lock_data
 def _serving_options(command: Any) -> Any:
     for name in reversed(("workspace", "data", "host", "port", "workers", "threads")):
         command = setting_option(name)(command)
-    return command
+    return setting_flag("watch")(command)
 
 
 @click.command()
@@ -82,7 +82,7 @@ def _announce(supervisor: Supervisor) -> None:
 def _demo_links(supervisor: Supervisor) -> list[str]:
     """Links that ads of this workspace declare alone, one a persona, with the command that explains each."""
     settings = supervisor.settings
-    documents = load_documents(settings.workspace)
+    documents = load_campaigns(settings.workspace)
     shown: dict[str, str] = {}
     for link in ad_links(documents, base=supervisor.url):
         if link.persona and link.persona not in shown and len(shown) < 3:

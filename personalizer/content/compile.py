@@ -7,11 +7,10 @@ every problem. Must not: leave anything to be parsed, looked for or checked when
 from __future__ import annotations
 
 import gc
-import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,7 +20,9 @@ from personalizer.config import Settings
 from personalizer.content import models
 from personalizer.content.ads import compile_ads
 from personalizer.content.advice import advise
+from personalizer.content.considered import Considered, Considering
 from personalizer.content.counters import Counter, Deal
+from personalizer.content.files import hash_files
 from personalizer.content.fit import compile_fit
 from personalizer.content.language import UNAVAILABLE, primary, unavailable_pages
 from personalizer.content.lint import lint_documents
@@ -134,16 +135,6 @@ def deals_of(registry: Registry) -> dict[str, Deal]:
     return {key: Deal(one.arms, one.weights, one.coverage) for key, one in registry.experiments.items()}
 
 
-@dataclass(slots=True)
-class _Considered:
-    """The ICPs that pages of one product consider, by kind, and by persona those that may be presumed."""
-
-    ideal: RuleIndex
-    negative: RuleIndex
-    excluded: RuleIndex
-    presumed: dict[str, RuleIndex] = field(default_factory=dict)
-
-
 def privacy_tests(rules: Iterable[tuple[Condition | None, Mode]]) -> tuple[tuple[Predicate | None, Mode], ...]:
     """Privacy rules as reading a visitor needs them."""
     return tuple((when.test if when else None, mode) for when, mode in rules)
@@ -157,26 +148,26 @@ class _Compiler:
         self.privacy: list[tuple[Condition | None, Mode]] = []
         self._answers: Answers = Cache(REMEMBERED)  # of this registry's indexes
         self._ideal: tuple[str, ...] = ()  # the ICPs of personas that name none: this very tuple
-        self._considered_by: dict[str | None, _Considered] = {}  # by a page's product
 
     def compile(self) -> Registry:
         documents, workspace = self._documents, self._workspace.doc
         icps = self._icps()
         personas = self._personas(icps)
+        considering = Considering(icps, personas, self._ideal, self._answers)
         experiments = self._experiments()
         published = self._documents.published()
         return Registry(
-            revision=_content_hash(documents.files),
+            revision=hash_files(documents.files),
             site=self._site_rules(),
             site_name=self._site.name,
             currency=self._site.currency,
             icps=icps,
             personas=personas,
-            personas_of=self._personas_by_icp(icps, personas),
+            personas_of=considering.personas_by_icp(),
             ads=compile_ads(documents, SCHEMA),
             accounts=self._accounts(),
             pages={
-                key: self._page(page, published[key], icps, personas, experiments)
+                key: self._page(page, published[key], considering.of_page(page.doc), experiments)
                 for key, page in documents.pages.items()
             },
             paths={page.doc.path: key for key, page in documents.pages.items()},
@@ -324,8 +315,7 @@ class _Compiler:
         self,
         page: Loaded[models.Page],
         variants: Mapping[str, Loaded[models.Variant]],
-        icps: Mapping[str, Icp],
-        personas: Mapping[str, Persona],
+        considered: Considered,
         experiments: Mapping[str, Experiment],
     ) -> Page:
         share = self._workspace.doc.holdout if page.doc.holdout is None else page.doc.holdout
@@ -339,7 +329,6 @@ class _Compiler:
                 ranked.append((row_rank(name, variant.doc), row))
         ranked.sort(key=lambda pair: pair[0])
         rows = {row.key: row for _, row in ranked}
-        considered = self._considered(page.doc, icps)
         goals = page.doc.goals
         language = page.doc.language or self._site.language
         return Page(
@@ -352,54 +341,12 @@ class _Compiler:
             variants=frozenset(variants),
             goals=(goals.primary, *goals.secondary) if goals else (),
             icps=considered.ideal,
-            presumed=self._presumed_of(considered, personas),
+            presumed=considered.presumed,
             negative=considered.negative,
             excluded=considered.excluded,
             index=page.doc.index,
             unavailable=unavailable_pages(self._documents).get(primary(language), UNAVAILABLE),
         )
-
-    def _considered(self, page: models.Page, icps: Mapping[str, Icp]) -> _Considered:
-        """The ICPs of pages like this one, compiled once: pages of one product consider the same."""
-        if page.product not in self._considered_by:
-            kinds: dict[str, list[tuple[str, Condition]]] = {"ideal": [], "negative": [], "excluded": []}
-            for icp in icps.values():
-                if page.considers(icp.product):
-                    kinds[icp.kind].append((icp.key, icp.match))
-            ideal, negative, excluded = (RuleIndex(rules, self._answers) for rules in kinds.values())
-            self._considered_by[page.product] = _Considered(ideal, negative, excluded)
-        return self._considered_by[page.product]
-
-    def _presumed_of(self, considered: _Considered, personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
-        """By persona those of the ideal ICPs that it belongs to; most personas share theirs with others."""
-        if not considered.presumed:
-            ideal = dict(considered.ideal.rules)
-            indexes: dict[tuple[str, ...] | None, RuleIndex] = {}
-            for persona in personas.values():
-                icps = None if persona.icps is self._ideal else persona.icps
-                if icps not in indexes:
-                    rules = [(key, ideal[key]) for key in persona.icps if key in ideal]
-                    indexes[icps] = RuleIndex(rules, self._answers, or_unknown=True)
-                considered.presumed[persona.key] = indexes[icps]
-        return considered.presumed
-
-    def _personas_by_icp(self, icps: Mapping[str, Icp], personas: Mapping[str, Persona]) -> dict[str, RuleIndex]:
-        """Of each ICP the personas that have a match, in order. ICPs with the same ones share an index."""
-        told = {key: persona.match for key, persona in personas.items() if persona.match is not None}
-        general = tuple(key for key in told if personas[key].icps is self._ideal)
-        special: dict[str, list[str]] = {}
-        for key in told:
-            for member in () if personas[key].icps is self._ideal else dict.fromkeys(personas[key].icps):
-                special.setdefault(member, []).append(key)
-        indexes: dict[tuple[str, ...], RuleIndex] = {}
-        result = {}
-        for icp in icps.values():
-            keys = (*(general if icp.kind == "ideal" else ()), *special.get(icp.key, ()))
-            if keys not in indexes:
-                ordered = sorted(keys, key=lambda key: personas[key].order) if icp.key in special else keys
-                indexes[keys] = RuleIndex([(key, told[key]) for key in ordered], self._answers)
-            result[icp.key] = indexes[keys]
-        return result
 
     def _row(self, name: str, variant: Loaded[models.Variant], share: float, experiment: str | None) -> Row | None:
         whom = variant.doc.for_
@@ -463,10 +410,3 @@ def _account(entries: list[tuple[str, models.Account]]) -> Facts:
 def _goal(key: str, goal: models.Goal, site: models.Site) -> Goal:
     value = round(goal.value * minor_units(site.currency)) if goal.value is not None else None
     return Goal(key, goal.kind, goal.window, value, goal.once)
-
-
-def _content_hash(files: Mapping[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
-    return digest.hexdigest()

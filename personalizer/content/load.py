@@ -125,6 +125,19 @@ def load_documents(root: Path) -> Documents:
     return documents
 
 
+def load_campaigns(root: Path) -> Documents:
+    """Of a workspace, what links are made of: campaigns, and pages without their variants."""
+    documents = Documents(root, _nameless_workspace(root))
+    variants = root / "variants"
+    _load_workspace(documents, variants / "workspace.yaml")
+    _load_folder(documents, variants / "campaigns", models.Campaign, documents.campaigns)
+    for file in sorted((variants / "pages").glob("*/page.yaml")):
+        page = _load_document(documents, file, models.Page)
+        if page is not None:
+            documents.pages[file.parent.name] = page
+    return documents
+
+
 _FOLDERS = ("icps", "personas", "campaigns", "pages", "experiments", "accounts")
 
 
@@ -290,12 +303,14 @@ def _load_templates(documents: Documents, folder: Path) -> None:
         documents.theme = _load_document(documents, theme, Theme)
     _load_words(documents, folder / "words")
     for path in sorted(folder.rglob("*.html")):
-        text = _read(documents, path)
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)  # what an editor keeps
+        text = None if hidden else _read(documents, path)
         if text is not None:
             _load_template(documents, path, path.relative_to(folder).as_posix(), text)
     assets = folder / "assets"
     for path in sorted(assets.rglob("*")) if assets.is_dir() else ():
-        if path.is_file() and not path.name.startswith(".") and _read_bytes(documents, path) is not None:
+        hidden = any(part.startswith(".") for part in path.relative_to(assets).parts)
+        if path.is_file() and not hidden and _read_bytes(documents, path) is not None:
             documents.assets[path.relative_to(assets).as_posix()] = path
 
 

@@ -160,7 +160,7 @@ def parts_of(content: Content) -> Iterator[list[Any]]:
     """Lists of the objects in `content` that are many or large; each takes about a millisecond to make or to free."""
     registry, renderings = content.registry, content.renderings
     indexes = _indexes_of(registry)
-    yield [renderings.templates, *{id(index._answers): index._answers for index in indexes}.values()]
+    yield [renderings.templates, registry.ads._known, *{id(one._answers): one._answers for one in indexes}.values()]
     for index in indexes:
         yield from _slices([condition for _, condition in index.rules], _SMALL)
     yield from _slices(registry.icps.values(), _SMALL)
@@ -178,6 +178,8 @@ def parts_of(content: Content) -> Iterator[list[Any]]:
     for names in renderings.names.values():
         yield list(names.values())
     yield from _slices(renderings.ready.values(), _BIG)
+    yield from _slices({id(form): form for form in renderings.forms.values()}.values(), _BIG)
+    yield list({id(source.words): source.words for source in renderings.sources.values()}.values())
     for source in renderings.sources.values():
         if source.variant == "original":
             yield list(source.copy.values())

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from personalizer.content import models
+from personalizer.content.compile import Content
 from personalizer.content.pages import THANKS, FormState
 from personalizer.decision.decide import ORIGINAL, decide
 from personalizer.edge.limits import MAX_FORM, BodyRefused, is_cross_site, read_body
@@ -29,7 +30,8 @@ HONEYPOT = "pz_hp"
 def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response:
     """`POST /_pz/form/<page>/<form>`."""
     now = time.time()
-    reading = edge.reader.read(environ, edge.content.registry.site, now, page_view=False)
+    content = edge.content
+    reading = edge.reader.read(environ, content.registry.site, now, page_view=False)
     if is_cross_site(environ):
         return problem(403, "cross-site", "Forms are sent from this site's own pages.")
     if not edge.form_limit.allows(reading.address, now):
@@ -41,30 +43,31 @@ def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response
     except BodyRefused as error:
         return error.answer
     shown = f"{page}/{typed.get('v', ORIGINAL)}"
-    form = edge.content.renderings.forms.get((shown, slot))
+    form = content.renderings.forms.get((shown, slot))
     if form is None:
         shown = f"{page}/{ORIGINAL}"
-        form = edge.content.renderings.forms.get((shown, slot))
+        form = content.renderings.forms.get((shown, slot))
     if form is None:
         return problem(404, "no-form", "There is no such form.")
-    words = edge.content.renderings.sources[shown].words
+    words = content.renderings.sources[shown].words
     answers, errors = check_answers(form, typed, words)
     if errors:
-        return _show_again(edge, reading, page, shown, typed.get("d", ""), FormState(answers, errors))
+        return _show_again(edge, content, reading, page, shown, typed.get("d", ""), FormState(answers, errors))
     try:
-        return _accept(edge, reading, shown, slot, form, answers, typed, now)
+        return _accept(edge, content, reading, shown, slot, form, answers, typed, now)
     except JournalRefused:
         state = FormState(answers, {form.fields[0].name: words.error_kept})
-        return _show_again(edge, reading, page, shown, typed.get("d", ""), state, status=503)
+        return _show_again(edge, content, reading, page, shown, typed.get("d", ""), state, status=503)
 
 
 def show_thanks(edge: Edge, environ: Environ, page: str, variant: str) -> Response:
     """`GET /_pz/thanks/<page>[/<variant>]`: where a sent form leads."""
-    rendering = edge.content.renderings.ready.get(f"{page}/{THANKS}/{variant}" if variant else f"{page}/{THANKS}")
+    content = edge.content
+    rendering = content.renderings.ready.get(f"{page}/{THANKS}/{variant}" if variant else f"{page}/{THANKS}")
     if rendering is None:
         return problem(404, "no-page", "There is no such page.")
-    reading = edge.reader.read(environ, edge.content.registry.site, time.time(), page_view=False)
-    facts = decide(edge.content.registry, page, reading.visitor).facts
+    reading = edge.reader.read(environ, content.registry.site, time.time(), page_view=False)
+    facts = decide(content.registry, page, reading.visitor).facts
     headers = [HTML, NO_STORE, *SECURITY, ("Content-Security-Policy", rendering.csp)]
     if accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
         return Response(200, rendering.fill_gzip("", "", "", facts), [*headers, GZIP])
@@ -73,6 +76,7 @@ def show_thanks(edge: Edge, environ: Environ, page: str, variant: str) -> Respon
 
 def _accept(
     edge: Edge,
+    content: Content,
     reading: Reading,
     shown: str,
     slot: str,
@@ -83,7 +87,7 @@ def _accept(
 ) -> Response:
     """Keep the lead, then count it. Robots that fill the honeypot get the same thanks and are not counted."""
     page, _, variant = shown.partition("/")
-    own = f"/{variant}" if f"{page}/{THANKS}/{variant}" in edge.content.renderings.ready else ""
+    own = f"/{variant}" if f"{page}/{THANKS}/{variant}" in content.renderings.ready else ""
     thanks = Response(303, b"", [("Location", f"/_pz/{THANKS}/{page}{own}"), NO_STORE])
     if typed.get(HONEYPOT):
         edge.events.append(record_refusal("honeypot", now))
@@ -93,7 +97,7 @@ def _accept(
     lead = make_lead(page, slot, form, answers, visitor, now)
     edge.leads.append(lead, durable=True)
     goal = form.goal or "lead"
-    decision = decide(edge.content.registry, page, reading.visitor)
+    decision = decide(content.registry, page, reading.visitor)
     event = record_conversion(
         goal,
         visitor,
@@ -111,12 +115,19 @@ def _accept(
 
 
 def _show_again(
-    edge: Edge, reading: Reading, page: str, shown: str, token: str, state: FormState, status: int = 422
+    edge: Edge,
+    content: Content,
+    reading: Reading,
+    page: str,
+    shown: str,
+    token: str,
+    state: FormState,
+    status: int = 422,
 ) -> Response:
     """The page that the visitor was on, with the form as they left it. The address they land on is the form's."""
-    renderings = edge.content.renderings
+    renderings = content.renderings
     rendering = renderings.sources[shown].render(renderings.templates, state)
-    decision = decide(edge.content.registry, page, reading.visitor)
+    decision = decide(content.registry, page, reading.visitor)
     known = read_decision_token(token, edge.keys)
     body = rendering.fill(make_decision_token(known, edge.keys) if known else "", "", "", decision.facts)
     return Response(status, body, [HTML, NO_STORE, *SECURITY, ("Content-Security-Policy", rendering.csp)])

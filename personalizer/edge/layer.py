@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from personalizer.cache import Cache
+from personalizer.decision.registry import Registry
 from personalizer.edge.consent import receive_consent
 from personalizer.edge.forms import receive_form, show_thanks
 from personalizer.edge.limits import MAX_QUERY
@@ -37,8 +38,6 @@ class EdgeLayer:
     def __init__(self, edge: Edge, app: WsgiApp) -> None:
         self._edge = edge
         self._app = app
-        self._paths = edge.content.registry.paths
-        self._retired = edge.content.registry.retired
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -60,22 +59,17 @@ class EdgeLayer:
         if len(environ.get("QUERY_STRING", "")) > MAX_QUERY:
             return problem(414, "query-too-long", f"The query may have {MAX_QUERY:,} bytes at most.")
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-        page = self._paths.get(path)
+        content = self._edge.content  # another one, after a publish, while this request goes on with its own
+        page = content.registry.paths.get(path)
         if page is not None:
-            return serve_page(self._edge, environ, page) if method in ("GET", "HEAD") else _wrong_method("GET, HEAD")
+            return (
+                serve_page(self._edge, content, environ, page)
+                if method in ("GET", "HEAD")
+                else _wrong_method("GET, HEAD")
+            )
         if path.startswith("/_pz/"):
             return self._answer_own(path.removeprefix("/_pz/"), method, environ)
-        return self._answer_elsewhere(path, method, environ)
-
-    def _answer_elsewhere(self, path: str, method: str, environ: Environ) -> Response | None:
-        """A page that is found at another path: with a slash too many, or where it was before. The query goes along."""
-        bare = path.rstrip("/")
-        retired = self._retired.get(path) or self._retired.get(bare)
-        if retired is not None:
-            if method not in ("GET", "HEAD"):
-                return _wrong_method("GET, HEAD")
-            return _redirect(301, self._edge.content.registry.pages[retired].path, environ)
-        return _redirect(308, bare, environ) if path != bare and bare in self._paths else None
+        return _answer_elsewhere(content.registry, path, method, environ)
 
     def _answer_own(self, path: str, method: str, environ: Environ) -> Response:
         """`/_pz/…`: the engine's own routes."""
@@ -102,6 +96,17 @@ class EdgeLayer:
         if known is None:
             return problem(404, "no-form", "There is no such form.")
         return Response(303, b"", [("Location", known.path), NO_STORE])
+
+
+def _answer_elsewhere(registry: Registry, path: str, method: str, environ: Environ) -> Response | None:
+    """A page that is found at another path: with a slash too many, or where it was before. The query goes along."""
+    bare = path.rstrip("/")
+    retired = registry.retired.get(path) or registry.retired.get(bare)
+    if retired is not None:
+        if method not in ("GET", "HEAD"):
+            return _wrong_method("GET, HEAD")
+        return _redirect(301, registry.pages[retired].path, environ)
+    return _redirect(308, bare, environ) if path != bare and bare in registry.paths else None
 
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:@/,]+))(?::\d{0,5})?", re.IGNORECASE)
@@ -140,7 +145,7 @@ def _send_beacon(edge: Edge, environ: Environ) -> Response:
 
 
 def _send_asset(edge: Edge, name: str) -> Response:
-    asset = edge.content.renderings.assets.get(name)
+    asset = edge.content.renderings.assets.get(name) or edge.earlier.get(name)
     if asset is None:
         return problem(404, "no-asset", "There is no such file.")
     # An SVG opened by itself is a document; it may not run anything either.

@@ -11,6 +11,7 @@ import random
 import time
 from urllib.parse import quote
 
+from personalizer.content.compile import Content
 from personalizer.content.render import Rendering
 from personalizer.decision.decide import decide
 from personalizer.decision.registry import Registry
@@ -30,11 +31,11 @@ def make_nonce() -> str:
     return hex(1 << 48 | random.getrandbits(48))[3:]  # a format would take ten times as long
 
 
-def serve_page(edge: Edge, environ: Environ, page: str) -> Response:
-    """Read the visitor, decide, journal the exposure, fill the page."""
+def serve_page(edge: Edge, content: Content, environ: Environ, page: str) -> Response:
+    """Read the visitor, decide, journal the exposure, fill the page; all with the content that has the page."""
     began = time.perf_counter()
     now = time.time()
-    registry: Registry = edge.content.registry
+    registry: Registry = content.registry
     reading = edge.reader.read(environ, registry.site, now)
     decision = decide(registry, page, reading.visitor)
     decision_id = f"{reading.visitor.id}.{make_nonce()}"
@@ -42,7 +43,7 @@ def serve_page(edge: Edge, environ: Environ, page: str) -> Response:
     if environ["REQUEST_METHOD"] != "HEAD":
         _journal(edge, decision, reading, decision_id, now)
     headers = _headers(edge, reading, decision, token)
-    rendering: Rendering | None = edge.content.renderings.ready.get(decision.shown)
+    rendering: Rendering | None = content.renderings.ready.get(decision.shown)
     if rendering is None:
         return Response(decision.status, b"", [*headers, ("Location", quote(decision.shown, safe=_URL_SAFE))])
     row, arm = decision.row or "", arm_label(decision)

@@ -1,17 +1,20 @@
 """What every handler of an edge process shares: compiled content, the visitor reader, keys, the two journals.
 
-What enters: settings and content, after the fork. What leaves: an `Edge`. Must not: be changed by a request.
+What enters: settings and content, after the fork. What leaves: an `Edge`. Must not: be changed by a request;
+`swap.py` alone replaces content.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from personalizer.config import Settings
 from personalizer.content.compile import Content
+from personalizer.content.pages import Asset
 from personalizer.edge.limits import RateLimit
 from personalizer.events.journal import Journal
 from personalizer.visitor.cookie import COOKIE_NAME, Memory, write_cookie
@@ -23,9 +26,13 @@ Environ = dict[str, Any]
 _YEAR = 365 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Edge:
-    """Everything a request needs. `hosts` are the names answered, without ports."""
+    """Everything a request needs. `hosts` are the names answered, without ports.
+
+    `content` (and with it `hosts`) is another one after a publish: a request takes it once. `earlier` are the assets
+    of the one before, which pages in browsers still ask for.
+    """
 
     content: Content
     reader: VisitorReader
@@ -35,6 +42,7 @@ class Edge:
     data: Path
     hosts: frozenset[str]
     form_limit: RateLimit
+    earlier: Mapping[str, Asset] = field(default_factory=dict)
 
 
 def open_edge(settings: Settings, content: Content, reader: VisitorReader) -> Edge:

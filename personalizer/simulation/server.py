@@ -16,7 +16,7 @@ from pathlib import Path
 
 from personalizer.config import PREFIX, SAMPLE, SETTINGS, Settings, load_settings
 from personalizer.errors import SimulationError
-from personalizer.serve import die_with_parent
+from personalizer.process import die_with_parent
 
 _URL = re.compile(r" on (http://\S+)")
 _STOP_SECONDS = 30

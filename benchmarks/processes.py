@@ -19,7 +19,8 @@ from pathlib import Path
 from benchmarks import BenchError
 from benchmarks.traffic import Headers, Request
 from benchmarks.workspace import PATH
-from personalizer.serve import answers, die_with_parent
+from personalizer.process import die_with_parent
+from personalizer.serve import answers
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 180  # a workspace of 10,000 rules takes its time, the more so on a busy machine

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 SETTLE_SECONDS = 0.5  # so long files must lie still: editors write in parts, and copying takes a while
 COMPILER_NICE = 10  # pages go before
 _LOOK_SHARE = 25  # looking at the files takes at most one part of so many
+_PAUSE_SECONDS = 2  # before compiling again what was killed, perhaps for want of memory
 _TURN_SECONDS = 0.02
 
 _WRITTEN, _WRONG, _MOVED, _SAME = range(4)  # how compiling ended
@@ -79,9 +80,10 @@ class Watch:
         """The files as they were at the last look."""
         return self._seen
 
-    def look_again(self) -> None:
-        """What was seen was not published, as files moved on meanwhile."""
+    def look_again(self, pause: float = 0.0) -> None:
+        """What was seen could not be compiled."""
         self._moving = True
+        self._due = time.monotonic() + pause
 
 
 class Publisher:
@@ -151,7 +153,8 @@ class Publisher:
         elif ended == _MOVED:
             self._watch.look_again()
         elif ended != _SAME and ended != _WRONG:
-            log.warning("compiling the workspace ended without a word (%s); what was published stays", ended)
+            log.warning("compiling the workspace ended (%s); trying again, and what was published stays", ended)
+            self._watch.look_again(_PAUSE_SECONDS)
 
     def _read(self, steps: Steps) -> Content | None:
         until = time.monotonic() + _TURN_SECONDS

@@ -1,0 +1,275 @@
+"""`serve --watch`: what changes is published whole, while pages are served, or not at all.
+
+`make test` publishes and kills some times; `make soak` 1,000 times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from servers import WORKSPACE, Client, Server, run_command, run_server, running, until
+
+from personalizer.content.compile import Content
+from personalizer.content.counters import read_counters
+from personalizer.content.store import finish, read_content, remove_others, save_content
+from personalizer.publish import SETTLE_SECONDS, Watch
+
+SOAK = "PERSONALIZER_SOAK" in os.environ
+KILLS, WRITERS = (1000, 5000) if SOAK else (15, 200)  # about 2 s each; about 50 ms each
+SWAPS = 60 if SOAK else 6
+
+PAGE = "variants/pages/payroll/page.yaml"
+HEADLINE = "headline: Payroll that closes itself"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """The shipped workspace, to be changed."""
+    root = tmp_path / "site"
+    for name in ("variants", "templates"):
+        shutil.copytree(WORKSPACE / name, root / name)
+    return root
+
+
+def edit(site: Path, headline: str) -> None:
+    """Change the headline of the original, as an editor does: beside it, then in its place."""
+    text = (WORKSPACE / PAGE).read_text("utf-8").replace(HEADLINE, f"headline: {headline}")
+    draft = site / PAGE.replace("page.yaml", ".page.yaml.new")
+    draft.write_text(text, "utf-8")
+    draft.replace(site / PAGE)
+
+
+def headline_of(server: Server) -> str:
+    found = re.search(r"<h1[^>]*>(.*?)</h1>", Client(server).get("/payroll").text, re.DOTALL)
+    assert found
+    return found[1].strip()
+
+
+def revision_of(server: Server) -> str:
+    revision: str = Client(server).get("/readyz").json["revision"]
+    return revision
+
+
+def kept(server: Server) -> list[str]:
+    """The revisions that the data directory keeps."""
+    return sorted(path.name[:12] for path in (server.data / "content").iterdir() if not path.name.startswith("."))
+
+
+def test_what_changes_is_published_in_every_worker(site: Path, tmp_path: Path) -> None:
+    with run_server(tmp_path / "data", workspace=site, WATCH="yes", WORKERS="2") as server:
+        before, workers = revision_of(server), server.workers()
+        edit(site, "Payroll anew")
+        until(lambda: "published revision" in server.log.read_text())
+        assert {headline_of(server) for _ in range(40)} == {"Payroll anew"}, "each connection goes to one of the two"
+        revision = revision_of(server)
+        assert revision != before
+        until(lambda: kept(server) == [revision])
+        assert server.workers() == workers
+        assert {row["revision"] for row in server.events(kind="exposure")} == {revision}
+
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: not running(workers) and len(server.workers()) == 2 and server.answers())
+        assert {headline_of(server) for _ in range(40)} == {"Payroll anew"}, "who starts, starts with what is published"
+
+
+def test_a_mistake_keeps_what_was_published_and_is_told(site: Path, tmp_path: Path) -> None:
+    with run_server(tmp_path / "data", workspace=site, WATCH="yes") as server:
+        before = revision_of(server)
+        icp = site / "variants/icps/startup.yaml"
+        text = icp.read_text("utf-8")
+        icp.write_text(text.replace("company.employees", "company.employes"), "utf-8")
+        log = until(lambda: server.log.read_text() if "stays" in server.log.read_text() else "")
+        assert f"{icp}:" in log and "Did you mean `company.employees`?" in log
+        assert "nothing of this is published, and what was published before stays" in log
+        told = run_command("check", str(site)).stdout.splitlines()[0]
+        assert told in log, "it says what `check` says"
+        assert (revision_of(server), headline_of(server)) == (before, "Payroll that closes itself")
+
+        icp.write_text(text, "utf-8")
+        edit(site, "Mended")
+        until(lambda: headline_of(server) == "Mended")
+
+
+def test_it_says_what_a_publish_raises(site: Path, tmp_path: Path) -> None:
+    with run_server(tmp_path / "data", workspace=site, WATCH="yes") as server:
+        experiment = site / "variants/experiments/payroll-cfo.yaml"
+        text = experiment.read_text("utf-8")
+        assert "weights" not in text
+        experiment.write_text(text + "\nweights: [0.7, 0.3]\n", "utf-8")
+        until(lambda: "published revision" in server.log.read_text())
+        assert "weights or coverage changed, so weight epoch 2 begins" in server.log.read_text()
+        assert read_counters(server.data)["payroll-cfo"].weight_epoch == 2
+
+
+def test_without_watch_nothing_is_published(site: Path, tmp_path: Path) -> None:
+    with run_server(tmp_path / "data", workspace=site) as server:
+        edit(site, "Unseen")
+        time.sleep(3 * SETTLE_SECONDS)
+        assert headline_of(server) == "Payroll that closes itself"
+
+
+def test_new_hosts_and_paths_are_answered(site: Path, tmp_path: Path) -> None:
+    with run_server(tmp_path / "data", workspace=site, WATCH="yes") as server:
+        visitor = Client(server)
+        assert visitor.get("/wages", Host="wages.example").status == 400
+        for file, old, new in (
+            ("variants/workspace.yaml", "hosts: [", "hosts: [wages.example, "),
+            (PAGE, "path: /payroll\nretired_paths: [/payroll-software]", "path: /wages\nretired_paths: [/payroll]"),
+        ):
+            text = (site / file).read_text("utf-8")
+            assert old in text
+            (site / file).write_text(text.replace(old, new), "utf-8")
+        until(lambda: visitor.get("/wages", Host="wages.example").status == 200)
+        moved = visitor.get("/payroll?a=b")
+        assert (moved.status, moved.headers["Location"]) == (301, "/wages?a=b")
+
+
+# --- requests meanwhile ---
+
+
+def visit_for_ever(server: Server, seen: Counter[str], stop: threading.Event) -> None:
+    visitor = Client(server)
+    while not stop.wait(0.002):
+        page = visitor.get("/payroll")
+        found = re.search(r"<h1[^>]*>\s*(\S+)", page.text)
+        seen[found[1] if found and page.status == 200 else str(page.status)] += 1
+
+
+@pytest.fixture
+def visited(site: Path, tmp_path: Path) -> Iterator[tuple[Server, Counter[str]]]:
+    """A server with visitors that never stop coming, and the first words of what they see."""
+    seen, stop = Counter[str](), threading.Event()
+    with run_server(tmp_path / "data", workspace=site, WATCH="yes") as server:
+        threads = [threading.Thread(target=visit_for_ever, args=(server, seen, stop)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        yield server, seen
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.slow
+def test_no_request_fails_while_content_is_swapped(site: Path, visited: tuple[Server, Counter[str]]) -> None:
+    server, seen = visited
+    (worker,) = server.workers()
+    sizes = []
+    for number in range(SWAPS):
+        edit(site, f"Edition-{number} of payroll")
+        until(lambda word=f"Edition-{number}": seen[word] > 10, 30)
+        until(lambda count=number + 1: server.log.read_text().count("published revision") == count)
+        time.sleep(2.5)  # the old content is freed
+        sizes.append(memory_of(worker))
+    assert set(seen) == {"Payroll", *(f"Edition-{number}" for number in range(SWAPS))}
+    assert server.workers() == [worker]
+    assert sizes[-1] < sizes[1] + 4, f"megabytes after each publish: {sizes}"
+
+
+def memory_of(pid: int) -> float:
+    """Private megabytes of a process."""
+    told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(size) for size in re.findall(r"Private_\w+: +(\d+)", told)) / 1024
+
+
+# --- kills ---
+
+
+@pytest.mark.fault
+def test_kills_during_a_publish_leave_the_old_or_the_new(site: Path, tmp_path: Path) -> None:
+    """Whoever is killed, whenever: a page is of the old or of the new content, and what is kept can be read."""
+    draw, data = random.Random(7), tmp_path / "data"
+    with run_server(data, workspace=site, WATCH="yes") as server:
+        for number in range(KILLS):
+            old, new = headline_of(server), f"Payroll, edition {number}"
+            edit(site, new)
+            time.sleep(draw.uniform(0, 2.2 * SETTLE_SECONDS + 1))
+            victim = draw.choice(("worker", "compiler", "server"))
+            if victim == "server":
+                pids = server.kill()
+                until(partial(all_ended, pids), 5)
+                server.start_again(workspace=site, WATCH="yes")
+                assert headline_of(server) == new, "a start takes what the files say"
+                continue
+            compiling = compilers(server)
+            for pid in compiling if victim == "compiler" else set(server.workers()) - set(compiling):
+                os.kill(pid, signal.SIGKILL)
+            until(server.answers)
+            assert headline_of(server) in (old, new)
+            until(partial(shows, server, new))
+        edit(site, "The last")
+        until(partial(shows, server, "The last"))
+        until(lambda: kept(server) == [revision_of(server)])
+
+
+@pytest.mark.fault
+def test_kills_while_content_is_kept_leave_whole_files(sample_content: Content, tmp_path: Path) -> None:
+    editions = [
+        replace(sample_content, registry=replace(sample_content.registry, revision=letter * 64)) for letter in "ab"
+    ]
+    draw, seen = random.Random(8), set[str]()
+    for _ in range(WRITERS):
+        writer = os.fork()
+        if not writer:
+            with contextlib.suppress(BaseException):
+                for edition in editions * 1000:
+                    remove_others(save_content(tmp_path, edition))
+            os._exit(0)
+        time.sleep(draw.uniform(0.01, 0.05))
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+        files = [path for path in (tmp_path / "content").iterdir() if not path.name.startswith(".")]
+        assert len(files) <= 2
+        for path in files:
+            seen.add(finish(read_content(path)).registry.revision)
+    assert seen == {"a" * 64, "b" * 64}
+
+
+def all_ended(pids: list[int]) -> bool:
+    return not running(pids)
+
+
+def shows(server: Server, headline: str) -> bool:
+    return server.answers() and headline_of(server) == headline
+
+
+def compilers(server: Server) -> list[int]:
+    """Processes of the server that compile: nobody else yields to pages as much."""
+    return [pid for pid in server.children() if os.getpriority(os.PRIO_PROCESS, pid) == 10]
+
+
+# --- when files lie still ---
+
+
+def test_a_change_is_told_once_files_lie_still(site: Path) -> None:
+    watch = Watch(site)
+    assert not watch.settled()
+    told = []
+    until(lambda: (edit(site, f"x{len(told)}"), told.append(looks(watch)), len(told) > 3)[-1])
+    assert told == [False] * 4, "it moves on at each look"
+    assert looks(watch)
+    assert not looks(watch)
+    (site / "variants/icps/.startup.yaml.swp").write_text("x")
+    assert not looks(watch) and not looks(watch), "what editors keep is no change"
+    (site / "variants/icps/brazil.yaml").unlink()
+    assert not looks(watch)
+    assert looks(watch)
+
+
+def looks(watch: Watch) -> bool:
+    """What it says at its next look."""
+    watch._due = 0.0
+    return watch.settled()

@@ -28,7 +28,7 @@ def compile_fit(icp: Loaded[models.Icp], custom: Mapping[str, models.CustomFact]
         for place, one in enumerate(getattr(doc.fit, dimension)):
             when = compile_(icp, one.when, ("fit", dimension, place, "when"))
             facts = tuple({leaf.fact for leaf in when.leaves})
-            criteria.append(Criterion(dimension, one.why, one.points, when.sentence, when.test, facts, when.leaves))
+            criteria.append(Criterion(dimension, one.why, one.points, when.sentence, when, facts, when.leaves))
     if doc.decision_maker is not None:
         who = doc.decision_maker
         criteria.append(authority(who.titles, who.years, who.points))

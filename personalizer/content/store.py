@@ -25,11 +25,11 @@ from pathlib import Path
 from types import CodeType
 from typing import IO, Any, TypeVar
 
+from pydantic import BaseModel
+
 from personalizer.cache import Cache
 from personalizer.content import render
 from personalizer.content.compile import Content, privacy_tests
-from personalizer.content.render import Rendering
-from personalizer.decision.ads import AdIndex
 from personalizer.decision.conditions import Condition, build_condition
 from personalizer.decision.index import RuleIndex
 from personalizer.decision.registry import Registry
@@ -117,7 +117,7 @@ def read_content(path: Path) -> Steps:
                 yield
     except FileNotFoundError as error:
         raise Damaged(f"{path} is not there") from error
-    except (OSError, EOFError, pickle.UnpicklingError, AttributeError, TypeError, ValueError, KeyError) as error:
+    except (OSError, EOFError, pickle.UnpicklingError, AttributeError, TypeError, ValueError, LookupError) as error:
         raise Damaged(f"{path} cannot be read: {error}") from error
     site = dataclasses.replace(part.registry.site, privacy=privacy_tests(part.privacy))
     return dataclasses.replace(part, registry=dataclasses.replace(part.registry, site=site))
@@ -176,13 +176,13 @@ def parts_of(content: Content) -> Iterator[list[Any]]:
     yield from _slices(registry.ads.campaigns.values(), _BIG)
     yield from _slices(registry.accounts.values(), _SMALL)
     for names in renderings.names.values():
-        yield list(names.values())
+        yield from _slices(names.values(), _BIG)
     yield from _slices(renderings.ready.values(), _BIG)
     yield from _slices({id(form): form for form in renderings.forms.values()}.values(), _BIG)
-    yield list({id(source.words): source.words for source in renderings.sources.values()}.values())
+    yield from _slices({id(one.words): one.words for one in renderings.sources.values()}.values(), _BIG)
     for source in renderings.sources.values():
         if source.variant == "original":
-            yield list(source.copy.values())
+            yield from _slices(source.copy.values(), _SMALL)
     yield from _slices(renderings.sources.values(), _BIG)
     yield from ([asset] for asset in renderings.assets.values())
     yield from ([page] for page in registry.pages.values())
@@ -218,7 +218,6 @@ _SHARED: dict[str, Any] = {  # what belongs to the process, not to content
     **{name: name for name in FACTS},  # the very text by which facts are looked up
 }
 _NAMES = {id(shared): name for name, shared in _SHARED.items()}
-_BY_STATE = (RuleIndex, AdIndex, Rendering)  # making them costs what we want to save
 _OTHERS = {
     ("types", "SimpleNamespace"),
     ("markupsafe", "Markup"),
@@ -244,10 +243,10 @@ class _Pickler(pickle.Pickler):
         kind = type(obj)
         if kind is Condition:
             return build_condition, (obj.node,)
-        if kind in _BY_STATE:
-            return _restore, (kind, {name: getattr(obj, name) for name in _attributes(kind)})
-        if kind is Cache:
+        if kind is Cache:  # what was remembered is not kept
             return _empty_cache, (obj.size,)
+        if _is_ours(kind):
+            return _restore, (kind, {name: getattr(obj, name) for name in _attributes(kind)})
         if kind is CodeType:
             return _read_code, (marshal.dumps(obj),)
         if isinstance(obj, enum.Enum):
@@ -276,6 +275,13 @@ class _Unpickler(pickle.Unpickler):
         if not module.startswith("personalizer.") and (module, name) not in _OTHERS:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in content")
         return super().find_class(module, name)
+
+
+def _is_ours(kind: type[Any]) -> bool:
+    """Whether it is a plain class of ours, whose making costs what we want to save (indexes, renderings)."""
+    if not kind.__module__.startswith("personalizer.") or issubclass(kind, (tuple, BaseModel, enum.Enum, Cache)):
+        return False
+    return not dataclasses.is_dataclass(kind)
 
 
 def _attributes(kind: type[Any]) -> Sequence[str]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from personalizer.cache import Cache
-from personalizer.decision.conditions import Compare, say
+from personalizer.decision.conditions import Compare, Condition, say
 from personalizer.decision.titles import leads_as, read_title
 from personalizer.model import Facts, Predicate, Range, Value
 
@@ -32,15 +32,20 @@ _REMEMBERED = 4096  # judgements of one ICP
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One measurable sign of one dimension. `leaves` are the comparisons it is made of, for the trace."""
+    """One measurable sign of one dimension. `rule` says whether it is there; `leaves` are the comparisons that it is
+    made of, for the trace."""
 
     dimension: str
     why: str
     points: float
     sentence: str
-    test: Predicate
+    rule: Condition | _Authority | _Affordability
     facts: tuple[str, ...]
     leaves: tuple[Compare, ...] = ()
+
+    @property
+    def test(self) -> Predicate:
+        return self.rule.test
 
     @property
     def name(self) -> str:
@@ -138,7 +143,7 @@ def authority(titles: Sequence[str], years: float | None, points: float) -> Crit
     shown = " or ".join(titles) + (f", for {say(years)} years" if years else "")
     facts = ("person.title", "person.seniority", "person.department", "person.years")
     return Criterion(
-        "able", "decision maker", points, f"the visitor leads as {shown}", _Authority(titles, years).test, facts
+        "able", "decision maker", points, f"the visitor leads as {shown}", _Authority(titles, years), facts
     )
 
 
@@ -182,7 +187,7 @@ def affordability(floor: float, budget: str | None, points: float) -> Criterion:
     """`able`: the account can pay the price floor. `budget` is the fact of a declared budget, if there is one."""
     test = _Affordability(floor, budget)
     sentence = f"{', '.join(test.facts)} can carry {say(floor)} a year"
-    return Criterion("able", "can pay the price floor", points, sentence, test.test, test.facts)
+    return Criterion("able", "can pay the price floor", points, sentence, test, test.facts)
 
 
 def _bounds(value: Value) -> tuple[float, float]:

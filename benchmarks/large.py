@@ -120,7 +120,7 @@ def _whom(number: int, scale: Scale) -> dict[str, Any]:
     """Of every five variants: three for an ICP, one for a persona in an ICP, one for a condition."""
     icp = {"icp": f"icp-{number * 7 % scale.icps // 100 * 100 + number % 99}"}
     if number % 5 == 3:
-        return icp | {"persona": f"persona-{number % PERSONAS}"}
+        return icp | {"persona": f"persona-{number % PERSONAS | 1}"}  # one that belongs to every ICP
     if number % 5 == 4:
         return {"when": {"company.employees": {"gte": number}, "company.industry": market.INDUSTRIES[number % 25]}}
     return icp

@@ -50,24 +50,21 @@ Node = Compare | All | Any_ | Not
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition. `test(facts)` gives true, false or None (unknown)."""
+    """A compiled condition. `test(facts)` gives true, false or None (unknown); `leaves` are its comparisons."""
 
     node: Node
     test: Predicate
+    leaves: tuple[Compare, ...]
 
     @property
     def sentence(self) -> str:
         """The condition in words a marketer reads."""
         return say_condition(self.node)
 
-    @property
-    def leaves(self) -> tuple[Compare, ...]:
-        return tuple(walk_leaves(self.node))
-
 
 def build_condition(node: Node) -> Condition:
     """A condition from a tree that is known to be right."""
-    return Condition(node, _predicate(node))
+    return Condition(node, _predicate(node), tuple(walk_leaves(node)))
 
 
 def walk_leaves(node: Node) -> Iterator[Compare]:

@@ -43,8 +43,12 @@ class RuleIndex:
         self, rules: Sequence[tuple[str, Condition]], answers: Answers | None = None, *, or_unknown: bool = False
     ) -> None:
         self.rules = tuple(rules)
-        self.facts = frozenset(leaf.fact for _, condition in rules for leaf in condition.leaves)
-        self._asked = tuple((name, _bounds(name, self.rules)) for name in sorted(self.facts))
+        asked: dict[str, list[Compare]] = {}
+        for _, condition in self.rules:
+            for leaf in condition.leaves:
+                asked.setdefault(leaf.fact, []).append(leaf)
+        self.facts = frozenset(asked)
+        self._asked = tuple((name, _bounds(asked[name])) for name in sorted(asked))
         self._answers = answers if len(rules) > FEWEST and len(self._asked) <= MOST_FACTS else None
         self._or_unknown = or_unknown
         always: list[int] = []
@@ -108,9 +112,9 @@ class RuleIndex:
         return verdict is True or (verdict is None and self._or_unknown)
 
 
-def _bounds(name: str, rules: Sequence[tuple[str, Condition]]) -> list[float]:
+def _bounds(asked: Sequence[Compare]) -> list[float]:
     """The numbers with which rules compare a fact, in order; none for a fact that is no number."""
-    leaves = [leaf for _, condition in rules for leaf in condition.leaves if leaf.fact == name and leaf.op != "known"]
+    leaves = [leaf for leaf in asked if leaf.op != "known"]
     if any(leaf.type not in (FactType.NUMBER, FactType.RANGE) for leaf in leaves):
         return []
     return sorted({bound for leaf in leaves for bound in _operands(leaf)})

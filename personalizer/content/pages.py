@@ -94,7 +94,7 @@ class Renderings:
     """
 
     templates: Templates
-    names: dict[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)  # by language: facts' display forms
+    names: dict[str, Mapping[str, DisplayNames]] = field(default_factory=dict)  # by language: facts' display forms
     ready: dict[str, Rendering] = field(default_factory=dict)
     sources: dict[str, PageSource] = field(default_factory=dict)
     forms: dict[tuple[str, str], models.Form] = field(default_factory=dict)  # (shown, slot) → form

@@ -246,7 +246,7 @@ class _Pickler(pickle.Pickler):
         if kind is Cache:  # what was remembered is not kept
             return _empty_cache, (obj.size,)
         if _is_ours(kind):
-            return _restore, (kind, {name: getattr(obj, name) for name in _attributes(kind)})
+            return _restore, (kind, {name: getattr(obj, name) for name in _attributes(obj)})
         if kind is CodeType:
             return _read_code, (marshal.dumps(obj),)
         if isinstance(obj, enum.Enum):
@@ -284,9 +284,10 @@ def _is_ours(kind: type[Any]) -> bool:
     return not dataclasses.is_dataclass(kind)
 
 
-def _attributes(kind: type[Any]) -> Sequence[str]:
+def _attributes(obj: Any) -> Sequence[str]:
     """The names of what an object holds; mypyc keeps them under a name of its own."""
-    names: Sequence[str] = getattr(kind, "__mypyc_attrs__", None) or kind.__slots__
+    kind = type(obj)
+    names: Sequence[str] = getattr(kind, "__mypyc_attrs__", None) or getattr(kind, "__slots__", None) or list(vars(obj))
     return names
 
 

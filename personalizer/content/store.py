@@ -18,22 +18,26 @@ import marshal
 import os
 import pickle
 import platform
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import CodeType
 from typing import IO, Any, TypeVar
 
-from pydantic import BaseModel
-
 from personalizer.cache import Cache
 from personalizer.content import render
 from personalizer.content.compile import Content, privacy_tests
+from personalizer.content.copy import Marks
+from personalizer.content.render import Rendering
+from personalizer.decision.ads import AdIndex
 from personalizer.decision.conditions import Condition, build_condition
+from personalizer.decision.fit import Affordability, Authority, FitModel
 from personalizer.decision.index import RuleIndex
 from personalizer.decision.registry import Registry
 from personalizer.visitor.facts import FACTS
+from personalizer.visitor.industry import CODED, CodeNames
+from personalizer.visitor.place_names import PlaceNames
 
 FOLDER = "content"
 
@@ -218,6 +222,18 @@ _SHARED: dict[str, Any] = {  # what belongs to the process, not to content
     **{name: name for name in FACTS},  # the very text by which facts are looked up
 }
 _NAMES = {id(shared): name for name, shared in _SHARED.items()}
+# Plain classes of ours, whose making costs what we want to save, and each as cheap as it comes: what mypyc compiles
+# cannot be made without its `__init__`.
+_BLANKS: dict[type[Any], Callable[[], Any]] = {
+    RuleIndex: lambda: RuleIndex(()),
+    AdIndex: lambda: AdIndex({}, {}, {}),
+    Rendering: lambda: Rendering("", Marks(""), {}, "", frozenset()),
+    FitModel: lambda: FitModel((), {}),
+    Authority: lambda: Authority((), None),
+    Affordability: lambda: Affordability(1, None),
+    CodeNames: lambda: CodeNames(next(iter(CODED))),
+    PlaceNames: lambda: PlaceNames(""),
+}
 _OTHERS = {
     ("types", "SimpleNamespace"),
     ("markupsafe", "Markup"),
@@ -245,7 +261,7 @@ class _Pickler(pickle.Pickler):
             return build_condition, (obj.node,)
         if kind is Cache:  # what was remembered is not kept
             return _empty_cache, (obj.size,)
-        if _is_ours(kind):
+        if kind in _BLANKS:
             return _restore, (kind, {name: getattr(obj, name) for name in _attributes(obj)})
         if kind is CodeType:
             return _read_code, (marshal.dumps(obj),)
@@ -277,13 +293,6 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _is_ours(kind: type[Any]) -> bool:
-    """Whether it is a plain class of ours, whose making costs what we want to save (indexes, renderings)."""
-    if not kind.__module__.startswith("personalizer.") or issubclass(kind, (tuple, BaseModel, enum.Enum, Cache)):
-        return False
-    return not dataclasses.is_dataclass(kind)
-
-
 def _attributes(obj: Any) -> Sequence[str]:
     """The names of what an object holds; mypyc keeps them under a name of its own."""
     kind = type(obj)
@@ -292,7 +301,7 @@ def _attributes(obj: Any) -> Sequence[str]:
 
 
 def _restore(kind: type[Any], state: Mapping[str, Any]) -> Any:
-    made: Any = object.__new__(kind)
+    made = _BLANKS[kind]()
     for name, value in state.items():
         setattr(made, name, value)
     return made

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from personalizer.cache import Cache
 from personalizer.decision.conditions import Compare, Condition, say
 from personalizer.decision.titles import leads_as, read_title
-from personalizer.model import Facts, Predicate, Range, Value
+from personalizer.model import Facts, Range, Value
 
 DIMENSIONS = (
     "ready",
@@ -39,13 +39,13 @@ class Criterion:
     why: str
     points: float
     sentence: str
-    rule: Condition | _Authority | _Affordability
+    rule: Condition | Authority | Affordability
     facts: tuple[str, ...]
     leaves: tuple[Compare, ...] = ()
 
-    @property
-    def test(self) -> Predicate:
-        return self.rule.test
+    def test(self, facts: Facts) -> bool | None:
+        """Whether it is there."""
+        return self.rule.test(facts)
 
     @property
     def name(self) -> str:
@@ -109,7 +109,7 @@ def _weigh(gained: Mapping[str, float], weights: Mapping[str, float]) -> float:
 # --- criteria that an ICP has without writing them ---
 
 
-class _Authority:
+class Authority:
     """Whether the visitor is who decides: a title that means the same in another language, as high up or higher."""
 
     __slots__ = ("_literal", "_wanted", "_years")
@@ -142,16 +142,14 @@ def authority(titles: Sequence[str], years: float | None, points: float) -> Crit
     """`able`: the visitor is the decision maker, by title; else by seniority and department."""
     shown = " or ".join(titles) + (f", for {say(years)} years" if years else "")
     facts = ("person.title", "person.seniority", "person.department", "person.years")
-    return Criterion(
-        "able", "decision maker", points, f"the visitor leads as {shown}", _Authority(titles, years), facts
-    )
+    return Criterion("able", "decision maker", points, f"the visitor leads as {shown}", Authority(titles, years), facts)
 
 
 REVENUE_CAN, REVENUE_CANNOT = 100, 20  # times the price floor, a year
 REVENUE_A_HEAD = 100_000  # assumed where revenue is not known; doubled and halved, because it is a guess
 
 
-class _Affordability:
+class Affordability:
     """Whether the account can pay the least that we ask: a declared budget tells, else revenue, else size."""
 
     __slots__ = ("_bounds",)
@@ -185,7 +183,7 @@ class _Affordability:
 
 def affordability(floor: float, budget: str | None, points: float) -> Criterion:
     """`able`: the account can pay the price floor. `budget` is the fact of a declared budget, if there is one."""
-    test = _Affordability(floor, budget)
+    test = Affordability(floor, budget)
     sentence = f"{', '.join(test.facts)} can carry {say(floor)} a year"
     return Criterion("able", "can pay the price floor", points, sentence, test, test.facts)
 

@@ -42,7 +42,10 @@ def follow_supervisor(edge: Edge, settings: Settings, channel: socket.socket) ->
             channel.sendall(line.encode())
             if old is not None:
                 time.sleep(GRACE_SECONDS)
-                parts = list(parts_of(old))
+                parts = []
+                for part in parts_of(old):
+                    parts.append(part)
+                    time.sleep(0)
                 old = None
                 _free(parts)
 

@@ -55,7 +55,7 @@ def create_edge_app(edge: Edge) -> Flask:
     @app.get("/favicon.ico")
     def favicon() -> Response:
         """Where browsers look for the icon of what is no page: an image, a paper."""
-        icon = edge.content.renderings.site.theme.favicon
+        icon = edge.content.renderings.templates.theme.favicon
         if icon is None:
             raise NotFound
         return Response(status=302, headers=[("Location", icon), ("Cache-Control", "public, max-age=86400")])

@@ -37,6 +37,7 @@ COMPILED = (  # not device.py: it extends a class of another library, which comp
     "personalizer/visitor/visit.py",
     "personalizer/content/deflate.py",
     "personalizer/content/render.py",
+    "personalizer/edge/gateway.py",
     "personalizer/edge/layer.py",
     "personalizer/edge/page.py",
     "personalizer/edge/record.py",

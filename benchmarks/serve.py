@@ -17,7 +17,7 @@ from granian.http import HTTP1Settings
 
 from benchmarks.naive import create_naive_app
 from benchmarks.workspace import PATH, Bench
-from personalizer.serve import HEADER_SECONDS, MAX_HEADERS, _WorkerServer
+from personalizer.worker import HEADER_SECONDS, MAX_HEADERS, WorkerServer
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -47,8 +47,8 @@ def create_bare_app(body: bytes) -> WsgiApp:
 
 
 def serve_app(app: WsgiApp, port: int) -> None:
-    """As `personalizer.serve.run_worker` serves the edge."""
-    _WorkerServer(
+    """As `personalizer.worker.run_worker` serves the edge."""
+    WorkerServer(
         "peer",
         address="127.0.0.1",
         port=port,

@@ -17,7 +17,8 @@ from typing import Any
 from benchmarks import market, page
 from benchmarks.processes import ROOT, Peer, await_answer, connect, run_process, run_to_end
 from benchmarks.workspace import Bench
-from personalizer.serve import HEADER_SECONDS, MAX_HEADERS, probe_port
+from personalizer.serve import probe_port
+from personalizer.worker import HEADER_SECONDS, MAX_HEADERS
 
 WAGTAIL = "wagtail-personalisation"
 SEGMENTS = 34  # as many as our page has variants, each with one of its own

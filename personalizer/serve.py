@@ -3,8 +3,8 @@
 What enters: settings. What leaves: an exit status, once everything it started has ended. Must not: open the lake, have
 threads of its own when it forks, or leave a process behind, not even when it is killed itself.
 
-Granian serves each worker's WSGI app in that worker's own process: its own supervisor gives up after two deaths within
-5.5 s and leaves orphans when killed, so this one watches, and the kernel ends the children with it (PDEATHSIG).
+Granian's own supervisor gives up after two deaths within 5.5 s and leaves orphans when killed, so this one watches, and
+the kernel ends the children with it (PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,27 +26,20 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server.mt import MTServer
-
-from personalizer.app import create_edge_app
 from personalizer.config import Settings, save_settings
 from personalizer.content.compile import Content, apply_counters, deals_of
 from personalizer.content.counters import raise_counters, read_counters, write_counters
 from personalizer.content.store import content_file, remove_others
-from personalizer.edge.state import Edge, open_edge
-from personalizer.edge.swap import follow_supervisor
+from personalizer.edge.state import open_edge
 from personalizer.errors import PersonalizerError, StartError
 from personalizer.process import die_with_parent
 from personalizer.publish import Publisher, open_content
-from personalizer.reload import LookupFollower, LookupWatch
+from personalizer.reload import LookupWatch
 from personalizer.visitor.read import VisitorReader, open_visitor_reader
+from personalizer.worker import run_worker
 
 log = logging.getLogger(__name__)
 
-MAX_HEADERS = 64 * 1024  # bytes of request line and headers; granian answers 431 above
-HEADER_SECONDS = 10
 COLLECTOR_NICE = 5  # on a full machine it gets a quarter of a core, and pages the rest
 _ONE_THREAD = {"TOKIO_WORKER_THREADS": "1"}  # deltalake's: the collector works on one core at a time
 _STOP_SECONDS = 5  # whoever stops us gives 10; a request takes milliseconds, and what is killed loses nothing
@@ -271,42 +263,6 @@ class Supervisor:
                 log.warning("%s did not end within %d s (a slow sender?); killing it", child.name, _STOP_SECONDS)
                 _signal(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
-
-
-def run_worker(settings: Settings, edge: Edge, channel: socket.socket) -> None:
-    """One edge worker, in its own process, until SIGTERM. What is published meanwhile is told on `channel`."""
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, signal.SIG_DFL)
-    os.environ.clear()  # every request's environ begins as a copy of it, and nothing here reads it
-    gc.freeze()  # content stays for good: no collection looks through it again, and its pages stay the parent's
-    gc.enable()
-    LookupFollower(settings.data, edge.reader).start()
-    app = create_edge_app(edge).wsgi_app
-    threading.Thread(target=follow_supervisor, args=(edge, settings, channel), daemon=True).start()
-    try:
-        _WorkerServer(
-            "personalizer",
-            address=settings.host,
-            port=settings.port,
-            interface=Interfaces.WSGI,
-            http=HTTPModes.http1,  # the limits below are HTTP/1's; `auto` waits without end for a silent sender
-            workers=1,
-            blocking_threads=settings.threads,
-            websockets=False,
-            log_enabled=False,
-            http1_settings=HTTP1Settings(max_buffer_size=MAX_HEADERS, header_read_timeout=HEADER_SECONDS * 1000),
-        ).serve(target_loader=lambda *_: app, wrap_loader=False)
-    finally:
-        edge.events.close()
-        edge.leads.close()
-
-
-class _WorkerServer(MTServer):
-    """Granian's one-process server. It is made for Pythons without the GIL and refuses others; with one worker in the
-    process there is nothing for the GIL to hold back, so the refusal does not apply."""
-
-    def _check_gil(self) -> None:
-        return
 
 
 def _begin_collector(parent: int) -> None:

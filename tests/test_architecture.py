@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": BASE | {"edge"},
     "reload": BASE | {"visitor"},
     "publish": BASE | {"content", "process"},
-    "serve": BASE | {"decision", "visitor", "content", "events", "edge", "app", "process", "publish", "reload"},
+    "worker": BASE | {"edge", "app", "reload"},
+    "serve": BASE | {"decision", "visitor", "content", "events", "edge", "process", "publish", "reload", "worker"},
     "simulation": BASE | {"decision", "visitor", "content", "events", "process", "serve"},
     "cli": BASE
     | {"decision", "visitor", "content", "events", "leads", "reports", "simulation", "app", "serve", "reload"},

@@ -33,9 +33,9 @@ from personalizer.edge.signals import MAX_SIGNS
 from personalizer.events.columns import COLUMNS, KINDS, LEAD_COLUMNS
 from personalizer.model import FactType, Reason, Source
 from personalizer.reports.dimensions import DIMENSIONS
-from personalizer.serve import HEADER_SECONDS, MAX_HEADERS
 from personalizer.visitor.cookie import MAX_COOKIE
 from personalizer.visitor.facts import FACTS, TOKENS
+from personalizer.worker import HEADER_SECONDS, MAX_HEADERS
 
 # --- tables that follow from the code ---
 

@@ -53,7 +53,7 @@ def fill_site() -> None:
 
 
 def serve_site(port: int, max_headers: int, header_seconds: int) -> None:
-    """As `personalizer.serve.run_worker` serves the edge."""
+    """As `personalizer.worker.run_worker` serves the edge."""
     app = get_wsgi_application()
     _WorkerServer(
         "wagtail",

@@ -33,24 +33,27 @@ _BEACON = (Path(__file__).parent / "beacon.js").read_bytes()
 
 
 class EdgeLayer:
-    """Wraps `app.wsgi_app`, Flask's documented place for middleware."""
+    """Wraps `app.wsgi_app`, Flask's documented place for middleware. `app` is what it was: Flask's own part."""
 
     def __init__(self, edge: Edge, app: WsgiApp) -> None:
         self._edge = edge
-        self._app = app
+        self.app = app
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        try:
-            answer = self._answer(environ)
-        except Exception:  # the last door: the visitor gets a sentence, the operator the traceback
-            log.exception("a request could not be answered")
-            answer = problem(500, "internal", "Something is wrong on this side; the server's log says what.")
+        answer = self.answer(environ)
         if answer is None:
-            return self._app(environ, start_response)
+            return self.app(environ, start_response)
         return answer.send(start_response, head=environ["REQUEST_METHOD"] == "HEAD")
 
+    def answer(self, environ: Environ) -> Response | None:
+        """The answer to a request, None when it is Flask's to give. Never raises."""
+        try:
+            return self._answer(environ)
+        except Exception:  # the last door: the visitor gets a sentence, the operator the traceback
+            log.exception("a request could not be answered")
+            return problem(500, "internal", "Something is wrong on this side; the server's log says what.")
+
     def _answer(self, environ: Environ) -> Response | None:
-        """The answer to a request, None when it is Flask's to give."""
         if environ["PATH_INFO"] in _HEALTH:  # asked by address, by load balancers
             return None
         host = environ.get("HTTP_HOST", "")

@@ -50,9 +50,13 @@ class Response:
         self.body = body
         self.headers: Headers = headers or []
 
+    def all_headers(self) -> Headers:
+        """Its headers with the length of the body."""
+        return [*self.headers, ("Content-Length", str(len(self.body)))]
+
     def send(self, start_response: StartResponse, *, head: bool = False) -> list[bytes]:
         """Send it as WSGI; `head` leaves the body out and keeps its length."""
-        start_response(_STATUS_LINES[self.status], [*self.headers, ("Content-Length", str(len(self.body)))])
+        start_response(_STATUS_LINES[self.status], self.all_headers())
         return [] if head else [self.body]
 
 

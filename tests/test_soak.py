@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import threading
 import time
 from collections import Counter
@@ -40,6 +41,7 @@ SECONDS = 1800 if SOAK else 60
 WARM = SECONDS / 3  # caches fill until then
 GROWTH = 1.02 if SOAK else 1.05  # of memory afterwards; a minute is too short to fill the caches
 GEO_EVERY = 60 if SOAK else 5  # seconds between two look-up files
+PUBLISH_EVERY = 10
 CLIENTS = 4
 THINKING = 0.008  # seconds between what a client does
 NEW_EVERY = 50  # visits of a client between two that nobody has seen before
@@ -141,6 +143,23 @@ def replace_geo(path: Path) -> Chore:
     return Chore(GEO_EVERY, replace)
 
 
+def publish(site: Path) -> Chore:
+    """Another headline for everybody whom no row is for."""
+    page = site / "variants/pages/payroll/page.yaml"
+    headline = _headline(page)
+
+    def write(number: int) -> None:
+        new = page.with_name(".page.yaml.new")  # as an editor does: beside it, then in its place
+        new.write_text(page.read_text().replace(_headline(page), f"{headline.rstrip()} ({number})"))
+        new.replace(page)
+
+    return Chore(PUBLISH_EVERY, write)
+
+
+def _headline(page: Path) -> str:
+    return next(line for line in page.read_text().splitlines() if line.strip().startswith("headline:"))
+
+
 @contextmanager
 def running(ledger: Ledger, server: Server, *chores: Chore) -> Iterator[None]:
     """The crowd and the chores, for as long as the block lasts."""
@@ -181,16 +200,20 @@ def slow_pages(ledger: Ledger, since: float, until: float) -> float:
 
 
 def test_a_long_mixed_load(tmp_path: Path) -> None:
-    geo, ledger = tmp_path / "city.mmdb", Ledger()
+    geo, site, ledger = tmp_path / "city.mmdb", tmp_path / "site", Ledger()
     geo.write_bytes(GEO.read_bytes())
+    for part in ("variants", "templates"):
+        shutil.copytree(WORKSPACE / part, site / part)
     samples: list[tuple[float, dict[int, tuple[int, int]]]] = []
-    with run_server(tmp_path / "data", WORKERS="2", GEO_CITY=str(geo)) as server:
+    with run_server(tmp_path / "data", workspace=site, WATCH="yes", WORKERS="2", GEO_CITY=str(geo)) as server:
         workers = sorted(server.workers())
         began = time.perf_counter()
-        with running(ledger, server, replace_geo(geo)):
+        with running(ledger, server, replace_geo(geo), publish(site)):
             watch(server, began + SECONDS, samples)
         assert sorted(server.workers()) == workers, "a worker had to be started again"
-        assert "Traceback" not in server.log.read_text()
+        log = server.log.read_text()
+        assert "Traceback" not in log
+        assert log.count("published revision") >= SECONDS / PUBLISH_EVERY / 2
 
     assert ledger.broken == []
     pages = sum(number for (what, _), number in ledger.statuses.items() if what == "page")

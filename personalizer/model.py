@@ -159,7 +159,8 @@ class Decision:
     It begins as the decision that changes nothing, the original for everybody, and the steps fill it in.
     `page` is the page asked for; `shown` is what is served: `"<page>/<variant>"`, `"unavailable"` (in another language
     than the site's `"unavailable/<language>"`), or a redirect URL.
-    `holdout` is None (nobody is held out here), `"in"` (held out: sees the original) or `"out"`.
+    `holdout` is None (nobody is held out here), `"in"` (held out: sees the original) or `"out"`. `unit` is whom the arm
+    was dealt to: the company's domain in an experiment that deals to companies, everywhere else the visitor's unit.
     `facts` are the visitor's, with what step 0 added from the registry. `fit` is the score of an ICP that has criteria,
     and `failed` are those that the account fails.
     """
@@ -175,6 +176,7 @@ class Decision:
     phase: int | None
     weight_epoch: int | None
     arm: str | None
+    unit: str | None
     sticky: bool
     propensity: float
     holdout: str | None
@@ -198,6 +200,7 @@ class Decision:
         self.phase = None
         self.weight_epoch = None
         self.arm = None
+        self.unit = None
         self.sticky = False
         self.propensity = 1.0
         self.holdout = None

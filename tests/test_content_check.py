@@ -211,7 +211,6 @@ PLANTED: dict[str, str] = {
         page: home
         arms: [twin-a, twin-b]                  #! runs on this row
         goal: demo
-        unit: company                           #! not built yet
         namespace: {key: a, range: [0.6, 0.4]}  #! is empty
     """,
     "variants/experiments/third.yaml": """

@@ -164,10 +164,12 @@ def test_the_units_of_the_cases_stand_where_the_file_says() -> None:
     places = {
         ("holdout", "unit-3"): 0.0063, ("holdout", "unit-6"): 0.1379, ("holdout", "unit-1"): 0.5757,
         ("exp:1", "unit-7"): 0.2282, ("exp:1", "unit-1"): 0.6403, ("exp:1", "unit-4"): 0.8088,
+        ("exp:1", "halden.example"): 0.1809, ("exp:1", "okapi.example"): 0.5913, ("exp:1", "c1.example"): 0.4755,
         ("explore:small", "unit-2"): 0.1171, ("explore:small", "unit-1"): 0.5739,
     }  # fmt: skip
     assert {(seed, unit): gbhash(seed, unit, 2) for seed, unit in places} == places
     assert (gbhash("__space", "unit-2", 1), gbhash("__space", "unit-1", 1)) == (0.004, 0.647)
+    assert (gbhash("__space", "halden.example", 1), gbhash("__space", "okapi.example", 1)) == (0.243, 0.879)
 
 
 def test_deciding_changes_nothing_in_the_registry(registries: Registries) -> None:
@@ -231,14 +233,19 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def test_a_propensity_is_the_frequency_of_what_is_shown(tmp_path: Path) -> None:
-    """Of 12,000 units with the same facts each outcome comes up as often as its logged propensity says."""
-    registry = load_content(write_workspace(tmp_path, EVERYTHING)).registry
-    told = {"facts": {"lookup": {"company.employees": 5, "geo.city": "Ulm"}}}
+@pytest.mark.parametrize("unit", ["visitor", "company"])
+def test_a_propensity_is_the_frequency_of_what_is_shown(tmp_path: Path, unit: str) -> None:
+    """Of 12,000 units with the same facts each outcome comes up as often as its logged propensity says; also of as many
+    companies, one visitor of each."""
+    experiment = {**EVERYTHING["variants/experiments/exp.yaml"], "unit": unit}
+    files = {**EVERYTHING, "variants/experiments/exp.yaml": experiment}
+    registry = load_content(write_workspace(tmp_path, files)).registry
+    told: dict[str, Any] = {"facts": {"lookup": {"company.employees": 5, "geo.city": "Ulm"}}}
     seen: Counter[tuple[Any, ...]] = Counter()
     claimed: dict[tuple[Any, ...], set[float]] = {}
     units = 12_000
     for number in range(units):
+        told["facts"]["lookup"]["company.domain"] = f"company-{number}.example"
         decision = decide(registry, "home", read_visitor({**told, "unit": f"person-{number}"}))
         outcome = (decision.shown, decision.explored, decision.holdout, decision.arm)
         seen[outcome] += 1

@@ -132,7 +132,10 @@ def apply_counters(content: Content, counters: Mapping[str, Counter]) -> Content
 
 def deals_of(registry: Registry) -> dict[str, Deal]:
     """What each experiment that may deal says about dealing."""
-    return {key: Deal(one.arms, one.weights, one.coverage) for key, one in registry.experiments.items()}
+    return {
+        key: Deal(one.arms, one.weights, one.coverage, "company" if one.by_company else "visitor")
+        for key, one in registry.experiments.items()
+    }
 
 
 def privacy_tests(rules: Iterable[tuple[Condition | None, Mode]]) -> tuple[tuple[Predicate | None, Mode], ...]:
@@ -308,6 +311,7 @@ class _Compiler:
                 namespace=(space.key, space.range[0], space.range[1]) if space else None,
                 running=doc.status == "running",
                 goal=doc.goal,
+                by_company=doc.unit == "company",
             )
         return result
 

@@ -27,6 +27,7 @@ class Counter:
     arms: tuple[str, ...]
     weights: tuple[float, ...]
     coverage: float
+    unit: str = "visitor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Deal:
     arms: tuple[str, ...]
     weights: tuple[float, ...]
     coverage: float
+    unit: str = "visitor"
 
 
 _FILE = TypeAdapter(dict[str, Counter])
@@ -64,19 +66,29 @@ def raise_counters(old: Mapping[str, Counter], deals: Mapping[str, Deal]) -> tup
     for key, deal in deals.items():
         before = old.get(key)
         if before is None:
-            new[key] = Counter(1, 1, deal.arms, deal.weights, deal.coverage)
-        elif before.arms != deal.arms:
-            new[key] = Counter(before.phase + 1, before.weight_epoch + 1, deal.arms, deal.weights, deal.coverage)
-            changes.append(
-                f"experiment {key}: arms changed, so phase {before.phase + 1} begins and everybody is dealt anew"
-            )
+            new[key] = Counter(1, 1, deal.arms, deal.weights, deal.coverage, deal.unit)
+        elif (what := _breaks(before, deal)) is not None:
+            phase, epoch = before.phase + 1, before.weight_epoch + 1
+            new[key] = Counter(phase, epoch, deal.arms, deal.weights, deal.coverage, deal.unit)
+            changes.append(f"experiment {key}: {what} changed, so phase {phase} begins and everybody is dealt anew")
         elif (before.weights, before.coverage) != (deal.weights, deal.coverage):
-            new[key] = Counter(before.phase, before.weight_epoch + 1, deal.arms, deal.weights, deal.coverage)
+            epoch = before.weight_epoch + 1
+            new[key] = Counter(before.phase, epoch, deal.arms, deal.weights, deal.coverage, deal.unit)
             changes.append(
-                f"experiment {key}: weights or coverage changed, so weight epoch {before.weight_epoch + 1} begins; "
+                f"experiment {key}: weights or coverage changed, so weight epoch {epoch} begins; "
                 "nobody who saw an arm is dealt anew"
             )
     return new, changes
+
+
+def _breaks(before: Counter, deal: Deal) -> str | None:
+    """What of the change makes a new deal. New weights do where companies are dealt to: no cookie keeps the arm of a
+    company, so it could be seen in two arms of one phase. Coverage never moves anybody from arm to arm."""
+    if before.arms != deal.arms:
+        return "arms"
+    if before.unit != deal.unit:
+        return "the unit"
+    return "weights" if deal.unit == "company" and before.weights != deal.weights else None
 
 
 def write_counters(data: Path, counters: Mapping[str, Counter]) -> None:

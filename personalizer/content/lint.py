@@ -55,6 +55,7 @@ class _Lint:
         self._report_equal_paths()
         self._report_equal_rows()
         self._report_shared_rows()
+        self._report_mixed_namespaces()
 
     def _refer(self, owner: Loaded[Any], path: KeyPath, kind: str, key: str | None, known: Collection[str]) -> bool:
         """Whether `key` names one of the known; reported with the nearest right name if not, and if there is none."""
@@ -204,8 +205,6 @@ class _Lint:
         self._refer(experiment, ("goal",), "goal", doc.goal, self._goals)
         for place, goal in enumerate(doc.guardrails):
             self._refer(experiment, ("guardrails", place), "goal", goal, self._goals)
-        if doc.unit == "company":
-            experiment.report(("unit",), "`company` is not built yet.", "Write `visitor`, or leave it out.")
         if doc.namespace and doc.namespace.range[0] >= doc.namespace.range[1]:
             experiment.report(("namespace", "range"), "is empty.", "Write [0, 0.5].")
         if not self._refer(experiment, ("page",), "page", doc.page, self._documents.pages):
@@ -270,6 +269,17 @@ class _Lint:
             if row in rows:
                 experiment.report(("arms", 0), f"experiment {rows[row]} runs on this row already.", "Stop one of them.")
             rows.setdefault(row, key)
+
+    def _report_mixed_namespaces(self) -> None:
+        units: dict[str, tuple[str, str]] = {}
+        for key, experiment in self._documents.experiments.items():
+            doc = experiment.doc
+            if doc.namespace is None or doc.status != "running":
+                continue
+            other, unit = units.setdefault(doc.namespace.key, (key, doc.unit))
+            if unit != doc.unit:
+                what = f"{other} shares the namespace {doc.namespace.key} and deals to another unit ({unit})"
+                experiment.warn(("unit",), f"{what}, so one person may be in both.", "Give both the same unit.")
 
 
 def _report_equal_priorities(documents: Mapping[str, Loaded[Any]]) -> None:

@@ -34,7 +34,8 @@ def missing_setting(fact: str, settings: Settings) -> str | None:
 
 
 def lint_sources(documents: Documents, rules: Rules, settings: Settings) -> None:
-    """Warn of rules that cannot be true for want of facts: no file, no account list and no ad tells them.
+    """Warn of rules that cannot be true for want of facts: no file, no account list and no ad tells them; and of
+    dealing to companies where none is known.
 
     Where no setting names any file at all, this is no place that serves, and nothing is said about files.
     """
@@ -49,6 +50,12 @@ def lint_sources(documents: Documents, rules: Rules, settings: Settings) -> None
         sources.lint(documents.personas[key], ("match",), rule)
     for row, rule in rules.rows.items():
         sources.lint(documents.variants[row], ("for",), rule)
+    setting = missing_setting("company.domain", settings)
+    for experiment in documents.experiments.values():
+        doc = experiment.doc
+        if setting is not None and doc.unit == "company" and doc.status != "stopped":
+            what = "no company is ever known here, so each visitor is dealt to alone."
+            experiment.warn(("unit",), what, f"Set {setting}, or write `visitor`.")
 
 
 class _Sources:

@@ -21,6 +21,7 @@ def decide(registry: Registry, page_key: str, visitor: Visitor) -> Decision:
     page = registry.pages[page_key]
     known = recognize(registry, visitor)  # 0
     decision = Decision(page.key, registry.revision[:12], visitor.not_counted, known.facts)
+    decision.unit = visitor.unit
     refused = _refuse(registry, page, visitor, known, decision)  # 1, 2
     if refused is not None:
         _send_away(registry, page, refused, decision)
@@ -197,6 +198,8 @@ def _deal_arm(registry: Registry, row: Row, visitor: Visitor, decision: Decision
     decision.phase = experiment.phase
     decision.weight_epoch = experiment.weight_epoch
     decision.arm = experiment.arms[index]
+    if experiment.by_company:
+        decision.unit = find_company(experiment, visitor) or visitor.unit
     decision.sticky = reason is Reason.STICKY
     decision.propensity *= experiment.chances[index]
     decision.variant = None if decision.arm == ORIGINAL else decision.arm
@@ -208,13 +211,29 @@ def find_arm(experiment: Experiment, visitor: Visitor) -> tuple[Reason, int | No
         return Reason.STOPPED, None
     if visitor.unit is None:
         return _why_no_unit(visitor), None
-    seed = f"{experiment.key}:{experiment.phase}"
-    seen = visitor.arms.get(seed)
+    company = find_company(experiment, visitor)
+    if company is not None:  # whatever the cookie says: all of its people see one arm
+        return deal(experiment, company)
+    seen = visitor.arms.get(f"{experiment.key}:{experiment.phase}")
     if seen in experiment.arms:
         return Reason.STICKY, experiment.arms.index(seen)
-    if experiment.namespace and not in_namespace(visitor.unit, experiment.namespace):
+    return deal(experiment, visitor.unit)
+
+
+def find_company(experiment: Experiment, visitor: Visitor) -> str | None:
+    """The company that an experiment deals to: the one that was known at the visit's first view, and stays for it. What
+    an ad or a list adds is no part of that."""
+    if not experiment.by_company:
+        return None
+    domain = visitor.facts.get("company.domain")
+    return None if domain is None else str(domain)
+
+
+def deal(experiment: Experiment, unit: str) -> tuple[Reason, int | None]:
+    """What the hash deals to a unit that has seen no arm."""
+    if experiment.namespace and not in_namespace(unit, experiment.namespace):
         return Reason.NOT_IN_NAMESPACE, None
-    index = choose_arm(hash_unit(seed, visitor.unit), experiment.ranges)
+    index = choose_arm(hash_unit(f"{experiment.key}:{experiment.phase}", unit), experiment.ranges)
     return (Reason.NOT_COVERED, None) if index is None else (Reason.ASSIGNED, index)
 
 

@@ -60,7 +60,8 @@ class Persona:
 class Experiment:
     """A random split on one row. `arms[0]` is the baseline; `ranges` are hash ranges, one an arm.
 
-    `phase` and `weight_epoch` come from the engine's counters, not from content. `original` may be an arm.
+    `phase` and `weight_epoch` come from the engine's counters, not from content. `original` may be an arm. `by_company`
+    deals to companies, where the visit's company is known.
     """
 
     key: str
@@ -75,6 +76,7 @@ class Experiment:
     goal: str
     phase: int = 1
     weight_epoch: int = 1
+    by_company: bool = False
 
     @property
     def chances(self) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from personalizer.decision.assign import hash_unit
 from personalizer.decision.conditions import Compare, Condition, build_condition
-from personalizer.decision.decide import PROOF, PROOF_OR_LOOKUP, evidence_of, find_arm
+from personalizer.decision.decide import PROOF, PROOF_OR_LOOKUP, deal, evidence_of, find_arm, find_company
 from personalizer.decision.fit import FitModel
 from personalizer.decision.index import RuleIndex
 from personalizer.decision.recognize import Known, recognize
@@ -83,7 +83,7 @@ def trace_decision(registry: Registry, visitor: Visitor, decision: Decision) -> 
     )
     shown = Step(9, "served", f"{decision.shown} (HTTP {decision.status}); {reasons}")
     sources = {name: view.known.source(name) for name in decision.facts}
-    return Trace((*steps, shown), sources, arm_chances(registry, page, decision))
+    return Trace((*steps, shown), sources, arm_chances(registry, page, visitor, decision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,9 @@ def _say_experiment(registry: Registry, page: Page, visitor: Visitor, decision: 
         return f"{experiment.key}: held out, so not dealt"
     reason, index = find_arm(experiment, visitor)
     arm = experiment.arms[index] if index is not None else f"baseline {experiment.arms[0]}, outside the experiment"
-    return f"{experiment.key}, phase {experiment.phase}: {arm} ({reason})"
+    company = find_company(experiment, visitor)
+    unit = f", unit company {company}" if company and visitor.unit else ""
+    return f"{experiment.key}, phase {experiment.phase}{unit}: {arm} ({reason})"
 
 
 def _say_fit(view: _View) -> str:
@@ -192,8 +194,9 @@ def _say_fit(view: _View) -> str:
     return f"{judged.score:g} of {fit.best:g} points{teams}{failed}"
 
 
-def arm_chances(registry: Registry, page: Page, decision: Decision) -> dict[str, float]:
-    """The probability of each thing a new visitor with these facts could be shown; they sum to 1."""
+def arm_chances(registry: Registry, page: Page, visitor: Visitor, decision: Decision) -> dict[str, float]:
+    """The probability of each thing a new visitor with these facts could be shown; they sum to 1. The arm of a company
+    is no chance any more."""
     if decision.row is None:
         return {"original": 1.0}
     row = page.rows[decision.row]
@@ -202,6 +205,10 @@ def arm_chances(registry: Registry, page: Page, decision: Decision) -> dict[str,
     experiment = _experiment_of(registry, page, decision)
     if experiment is None or not experiment.running:
         return {**chances, "personalized": rest}
+    company = find_company(experiment, visitor)
+    if company is not None:
+        _, index = deal(experiment, company)
+        return {**chances, "personalized" if index is None else experiment.arms[index]: rest}
     dealt = {arm: rest * chance for arm, chance in zip(experiment.arms, experiment.chances, strict=True)}
     outside = rest - sum(dealt.values())
     return {**chances, **dealt, **({"personalized": outside} if outside > 1e-9 else {})}

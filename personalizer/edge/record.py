@@ -26,7 +26,7 @@ def record_exposure(decision: Decision, visitor: Visitor, decision_id: str, now:
         "revision": decision.revision,
         "decision_id": decision_id,
         "visitor": visitor.id,
-        "unit": visitor.unit,
+        "unit": decision.unit,
         "visit": visitor.visit,
         "page": decision.page,
         "icp": decision.icp,

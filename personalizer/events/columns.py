@@ -52,7 +52,7 @@ _EVENT = (
     Column("revision", C.TEXT, "prefix of the content hash that decided"),
     Column("decision_id", C.TEXT, "names one decision: what `seen` and conversions refer to"),
     Column("visitor", C.TEXT, "visitor id"),
-    Column("unit", C.TEXT, "whom an experiment or holdout deals to; null when nobody may be"),
+    Column("unit", C.TEXT, "who is dealt to: the visitor, or in an experiment of companies a domain; null for nobody"),
     Column("visit", C.TEXT, "visit: views less than 30 minutes apart"),
     Column("page", C.TEXT, "key of the page asked for"),
     Column("row", C.TEXT, "row of its who-gets-what table; also for those held out"),

@@ -51,6 +51,7 @@ def _compare(groups: Sequence[Group], lens: Lens) -> Comparison:
     arms = _arms(single, names, goal, lens)
     differences = () if srm.failed else _differences(arms, lens)
     unmatured = sum(group.units for group in single if lens.unmatured(group))
+    by_company = _deals_to_companies(groups, lens.registry)
     return Comparison(
         kind=first.contest,  # type: ignore[arg-type]  # one of KINDS
         page=first.page,
@@ -62,6 +63,7 @@ def _compare(groups: Sequence[Group], lens: Lens) -> Comparison:
         arms=arms,
         differences=differences,
         multiple=sum(group.units for group in groups if group.multiple),
+        companies=sum(group.units for group in single if group.company) if by_company else None,
         unmatured=unmatured,
         srm=srm,
         verdict=say_verdict(
@@ -72,9 +74,17 @@ def _compare(groups: Sequence[Group], lens: Lens) -> Comparison:
             unmatured=unmatured,
             epochs=len({group.weight_epoch for group in single}),
             confidence=lens.confidence,
+            noun="unit" if by_company else "visitor",
         ),
         segments=_segments(single, names, goal, lens, srm) if lens.segmented else (),
     )
+
+
+def _deals_to_companies(groups: Sequence[Group], registry: Registry) -> bool:
+    """Whether the experiment deals to companies, or did in this phase."""
+    experiment = registry.experiments.get(groups[0].experiment or "")
+    now = experiment is not None and experiment.by_company and experiment.phase == groups[0].phase
+    return now or any(group.company for group in groups)
 
 
 def _arm_names(groups: Sequence[Group], registry: Registry) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ _OWN = (
     Dimension("account_list", "company_lists[1]", "none"),
     Dimension("new_returning", "CASE WHEN visit_count > 1 THEN 'returning' WHEN visit_count <= 1 THEN 'new' END"),
     Dimension("company_size", _SIZE),
+    Dimension("unit", "CASE WHEN unit <> visitor THEN 'company' ELSE 'visitor' END"),
     Dimension("day", "CAST(ts AS DATE)"),
 )
 

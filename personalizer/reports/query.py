@@ -8,6 +8,9 @@ there is, (ts, writer, generation, ordinal). A *contest* is what a unit can ente
 holdout, the holdout of a whole page, a page. A unit's first view of a contest is its least number, and everything else
 that is said about the unit, arm and segment alike, is read from that one view: so a segment is frozen, and a later
 visit moves nobody. A minimum does not mind repeated views, so only conversions need a dedupe.
+
+A unit is a person; in an experiment that deals to companies, a company with all of its people. Each person belongs to
+one unit of an experiment's phase for good: to whom the arm of their first view of it was dealt.
 """
 
 from __future__ import annotations
@@ -53,11 +56,13 @@ class Group(NamedTuple):
 
     `goal` None carries the units and views, `fresh` of them dealt at that view rather than by their cookie; one group
     more a goal carries what they did: n converters, their conversions, Σy and Σy² over units. `multiple` units were
-    seen in two arms; nothing they did is counted. `values` are those of the scope's dimensions, in words.
+    seen in two arms; nothing they did is counted. `company` units are companies, all others are people. `values` are
+    those of the scope's dimensions, in words.
     """
 
     contest: str
     multiple: bool
+    company: bool
     arm: str
     experiment: str | None
     phase: int | None
@@ -103,7 +108,7 @@ _CONVERSIONS = """
 sent AS (  -- conversions as they came; an id counts once for ever, the first time that it may count at all
     SELECT
         event_id, kind, goal, ts, writer, generation, ordinal, not_counted, value, currency, conversion_id,
-        coalesce(unit, visitor) AS person,
+        visitor AS person,
         conversion_id IS NOT NULL AND 1 < row_number() OVER (
             PARTITION BY conversion_id, not_counted IS NULL ORDER BY ts, writer, generation, ordinal
         ) AS copy
@@ -133,7 +138,7 @@ _VIEWS = """
 views AS (  -- every exposure that counts, in order
     SELECT
         row_number() OVER (ORDER BY ts, writer, generation, ordinal) AS number,
-        coalesce(unit, visitor) AS person,
+        visitor AS person, coalesce(unit, visitor) AS dealt_to,
         ts, page, "row", icp, persona, experiment, phase, weight_epoch, sticky,
         CASE WHEN holdout IS DISTINCT FROM 'in' THEN arm END AS dealt,
         CASE holdout WHEN 'in' THEN 'holdout' WHEN 'out' THEN 'personalized' END AS side,
@@ -143,10 +148,20 @@ views AS (  -- every exposure that counts, in order
     FROM events
     WHERE kind = 'exposure' AND not_counted IS NULL AND {in_range} {only}
 ),
-firsts AS (  -- who entered which contest, by which view
+colleagues AS (SELECT DISTINCT person FROM views WHERE dealt IS NOT NULL AND dealt_to <> person),
+members AS (  -- of an experiment's units, for colleagues: which they belong to; a line for each they were seen in
+    SELECT *, first_value(dealt_to) OVER (PARTITION BY experiment, phase, person ORDER BY number) AS unit
+    FROM (
+        SELECT experiment, phase, person, dealt_to, min(number) AS number, min(ts) AS seen, count(*) AS views,
+            min(dealt) AS low, max(dealt) AS high
+        FROM views WHERE dealt IS NOT NULL {which} AND person IN (SELECT person FROM colleagues)
+        GROUP BY experiment, phase, person, dealt_to
+    ) AS deals
+),
+firsts AS (  -- who entered which contest, when they did and when their unit did, and by which view it did
     {contests}
 ),
-credited AS (  -- conversions to each contest of the person, inside the window; without an id, once per unit
+credited AS (  -- conversions to each contest of the person, inside the unit's window; without an id, once per unit
     SELECT
         f.contest, f.number, d.goal, d.event_id, d.worth,
         row_number() OVER (
@@ -154,32 +169,43 @@ credited AS (  -- conversions to each contest of the person, inside the window; 
             ORDER BY d.ts, d.writer, d.generation, d.ordinal
         ) AS turn
     FROM done d JOIN firsts f ON f.person = d.person
-    WHERE d.ts >= f.exposed AND d.ts < f.exposed + d.span
+    WHERE d.ts >= f.seen AND d.ts < f.exposed + d.span
         AND NOT f.multiple AND NOT d.copy AND d.not_counted IS NULL
 )"""
 
 _CONFIRMED = "AND decision_id IN (SELECT decision_id FROM events WHERE kind = 'seen')"
 
-_WHO_CONVERTED = "AND coalesce(unit, visitor) IN (SELECT person FROM done)"
+# Whose views can matter to conversions: those who converted, and everybody who is of a unit with others.
+_WHO_CONVERTED = """AND visitor IN (
+        SELECT person FROM done UNION SELECT visitor FROM events WHERE kind = 'exposure' AND unit <> visitor
+    )"""
 
-_CONTEST = """SELECT '{name}' AS contest, person, min(number) AS number, min(ts) AS exposed, count(*) AS views,
-        {several} AS multiple
+# What a unit itself was dealt decides whether it saw two arms; not what one of its people saw elsewhere.
+_TOGETHER = """SELECT 'experiment' AS contest, person, min(number) OVER same AS number, seen,
+        min(seen) OVER same AS exposed, views, CASE WHEN number = min(number) OVER same THEN 1 ELSE 0 END AS units,
+        min(CASE WHEN dealt_to = unit THEN low END) OVER same
+            <> max(CASE WHEN dealt_to = unit THEN high END) OVER same AS multiple
+    FROM members WINDOW same AS (PARTITION BY experiment, phase, unit)"""
+
+_CONTEST = """SELECT '{name}' AS contest, person, min(number) AS number, min(ts) AS seen, min(ts) AS exposed,
+        count(*) AS views, 1 AS units, {several} AS multiple
     FROM views WHERE {taking_part} GROUP BY {key}, person"""
+
+_ALONE = "dealt IS NOT NULL {which} AND person NOT IN (SELECT person FROM colleagues)"
 
 
 class _Contest(NamedTuple):
     name: str
     key: str
     taking_part: str
-    arm: str
-    exclusive: bool  # a unit seen in two arms is in none; else its first view decides
+    several: str  # a unit seen in two arms is in none; of a page its first view decides
 
 
 _CONTESTS = (
-    _Contest("experiment", "experiment, phase", "dealt IS NOT NULL", "dealt", True),
-    _Contest("row", 'page, "row"', "side IS NOT NULL", "side", True),
-    _Contest("holdout", "page", "side IS NOT NULL", "side", True),
-    _Contest("page", "page", "TRUE", "label", False),
+    _Contest("experiment", "experiment, phase", _ALONE, "min(dealt) <> max(dealt)"),
+    _Contest("row", 'page, "row"', "side IS NOT NULL", "min(side) <> max(side)"),
+    _Contest("holdout", "page", "side IS NOT NULL", "min(side) <> max(side)"),
+    _Contest("page", "page", "TRUE", "FALSE"),
 )
 
 _STATISTICS = f"""
@@ -188,15 +214,15 @@ outcomes AS (  -- y of each unit that converted
     SELECT contest, number, goal, count(*) AS conversions, sum(worth) AS y
     FROM credited WHERE turn = 1 GROUP BY contest, number, goal
 ),
-counted AS (  -- a line for each unit, and one for each goal that it reached
-    SELECT contest, number, multiple, NULL AS goal, 1 AS units, views,
+counted AS (  -- each unit, a line for each of its people, and one for each goal that it reached
+    SELECT contest, number, multiple, NULL AS goal, units, views,
         0 AS converters, 0 AS conversions, 0 AS y, 0.0 AS y_squares
     FROM firsts
     UNION ALL
     SELECT contest, number, FALSE, goal, 0, 0, 1, conversions, y, CAST(y AS DOUBLE) * y FROM outcomes
 )
 SELECT  -- with what was true at the first view
-    c.contest, c.multiple,
+    c.contest, c.multiple, c.contest = 'experiment' AND v.dealt_to <> v.person AS company,
     CASE c.contest WHEN 'experiment' THEN v.dealt WHEN 'page' THEN v.label ELSE v.side END AS arm,
     CASE WHEN c.contest = 'experiment' THEN v.experiment END AS experiment,
     CASE WHEN c.contest = 'experiment' THEN v.phase END AS phase,
@@ -205,7 +231,7 @@ SELECT  -- with what was true at the first view
     c.goal, sum(c.units), sum(CASE WHEN v.sticky THEN 0 ELSE c.units END), sum(c.views),
     sum(c.converters), sum(c.conversions), sum(c.y), sum(c.y_squares)
 FROM counted c JOIN views v ON v.number = c.number
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 """  # noqa: S608 (constants of this file)
 
 _RECEIVED = f"""
@@ -217,7 +243,7 @@ GROUP BY kind, refused_reason, not_counted
 _FATES = f"""
 WITH {_CONVERSIONS}, {{views}},
 best AS (SELECT event_id, goal, min(turn) AS turn FROM credited GROUP BY event_id, goal),
-people AS (SELECT person, min(exposed) AS exposed FROM firsts WHERE NOT multiple GROUP BY person),
+people AS (SELECT person, min(seen) AS seen FROM firsts WHERE NOT multiple GROUP BY person),
 fates AS (
     SELECT
         d.goal, d.not_counted, d.other_money,
@@ -231,7 +257,7 @@ fates AS (
         END AS fate,
         CASE
             WHEN p.person IS NULL THEN 'no analysed view'
-            WHEN d.ts < p.exposed THEN 'before the first view'
+            WHEN d.ts < p.seen THEN 'before the first view'
             ELSE 'after the window'
         END AS why_orphan
     FROM done d
@@ -281,23 +307,18 @@ def count_fates(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[Fat
 
 def _views_sql(scope: Scope, names: Sequence[str], only: str = "") -> str:
     columns = [dimension.sql for dimension in scope.by] + ["NULL", "NULL"]
+    which = "AND experiment = $experiment" if scope.experiment else ""
+    contests = [_CONTEST.format_map(contest._asdict()) for contest in _CONTESTS if contest.name in names]
+    if "experiment" in names:
+        contests.append(_TOGETHER)
     return _VIEWS.format(
         label=LABEL,
         by_1=columns[0],
         by_2=columns[1],
         in_range=_IN_RANGE,
         only=only if scope.raw else f"{only} {_CONFIRMED}",
-        contests="\n    UNION ALL\n    ".join(_contest_sql(scope, c) for c in _CONTESTS if c.name in names),
-    )
-
-
-def _contest_sql(scope: Scope, contest: _Contest) -> str:
-    only = " AND experiment = $experiment" if contest.name == "experiment" and scope.experiment else ""
-    return _CONTEST.format(
-        name=contest.name,
-        several=f"min({contest.arm}) <> max({contest.arm})" if contest.exclusive else "FALSE",
-        taking_part=contest.taking_part + only,
-        key=contest.key,
+        which=which,
+        contests="\n    UNION ALL\n    ".join(contests).format(which=which),
     )
 
 
@@ -307,6 +328,6 @@ def _parameters(scope: Scope) -> dict[str, Any]:
 
 
 def _group(by: tuple[Dimension, ...], *columns: Any) -> Group:
-    *group, by_1, by_2 = columns[:13]
+    *group, by_1, by_2 = columns[:14]
     values = tuple(say_value(dimension, value) for dimension, value in zip(by, (by_1, by_2), strict=False))
-    return Group._make((*group, *columns[13:], values))
+    return Group._make((*group, *columns[14:], values))

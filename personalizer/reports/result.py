@@ -2,8 +2,9 @@
 
 What enters and leaves: nothing; these are plain, immutable records. Must not: compute, format, or read anything.
 
-Words: a *unit* is a person dealt to (without storage: a visitor); a *view* an exposure that counts. *Converters* are
-units that reached a goal, *conversions* how often they did, `value` is their worth in minor units of the currency.
+Words: a *unit* is a person dealt to (without storage: a visitor), in an experiment of companies a company where it is
+known; a *view* an exposure that counts. *Converters* are units that reached a goal, *conversions* how often they did,
+`value` is their worth in minor units of the currency.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ class Comparison:
 
     `kind` `experiment`: the arms of one phase. `row`: a row's holdout against everybody it personalized, whatever their
     arm. `holdout`: the same over all rows of the page. `multiple` units were seen in two arms and are in none of them.
+    `companies` of the units in the arms are companies; None where nothing is dealt to companies.
     Where the shares do not fit (`srm.failed`) there are no differences: the sides are not alike.
     """
 
@@ -130,6 +132,7 @@ class Comparison:
     arms: tuple[Arm, ...]
     differences: tuple[Difference, ...]
     multiple: int
+    companies: int | None
     unmatured: int
     srm: Srm
     verdict: tuple[str, ...]

@@ -157,6 +157,12 @@ def _health(comparison: Comparison) -> Iterable[str]:
     yield _shares(comparison.srm)
     if comparison.multiple:
         yield f"{comparison.multiple:,} units were seen in two arms and are left out."
+    if comparison.companies is not None:
+        people = sum(arm.units for arm in comparison.arms) - comparison.companies
+        yield (
+            f"Units are companies where the company is known ({comparison.companies:,}), else people ({people:,}). "
+            "Each is dealt to and counted once, so the intervals hold although people of one company are alike."
+        )
 
 
 def _shares(srm: Srm) -> str:

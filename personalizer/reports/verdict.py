@@ -50,28 +50,31 @@ def say_verdict(
     unmatured: int,
     epochs: int,
     confidence: float,
+    noun: str,
 ) -> tuple[str, ...]:
-    """The sentences of one comparison. A failing SRM hides the verdict: the arms are not alike, whatever they show."""
+    """The sentences of one comparison; `noun` is what one unit is. A failing SRM hides the verdict: the arms are not
+    alike, whatever they show."""
     if srm.failed:
-        return (_say_mismatch(srm), SRM_CAUSES)
+        return (_say_mismatch(srm, noun), SRM_CAUSES)
     level = f"{100 * confidence:.4g} %"
     said: list[str] = []
     if not differences:
-        said.append("No verdict: there are no visitors to compare yet on " + " and ".join(_empty(arms)) + ".")
+        said.append(f"No verdict: there are no {noun}s to compare yet on " + " and ".join(_empty(arms)) + ".")
     for difference in differences:
-        said += _say_difference(contest, arms, difference, level)
+        said += _say_difference(contest, arms, difference, level, noun)
     if len(differences) > 1:
         said.append(
             "Each arm is compared with the baseline alone; the more arms, the more often one looks different by chance."
         )
     if epochs > 1:
         said.append(
-            "The weights changed while it ran. Visitors of before and after are pooled, which misleads where "
-            "conversion changed with time as well; `--since` the last change compares like with like."
+            f"The weights or the coverage changed while it ran. {noun.capitalize()}s of before and after are pooled, "
+            "which misleads where conversion changed with time as well; `--since` the last change compares like with "
+            "like."
         )
     if unmatured:
         said.append(
-            f"Still unknown: the goal's window is open for {unmatured:,} of {sum(a.units for a in arms):,} visitors, "
+            f"Still unknown: the goal's window is open for {unmatured:,} of {sum(a.units for a in arms):,} {noun}s, "
             "whose conversions may still come."
         )
     return tuple(said)
@@ -88,15 +91,15 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.2f}"
 
 
-def _say_difference(contest: str, arms: Sequence[Arm], difference: Difference, level: str) -> list[str]:
+def _say_difference(contest: str, arms: Sequence[Arm], difference: Difference, level: str, noun: str) -> list[str]:
     arm, base = (next(a for a in arms if a.arm == name) for name in (difference.arm, difference.baseline))
     rates = f"{_fraction(arm)} against {_fraction(base)}"
     interval = f"between {points(difference.low)} and {points(difference.high)} points ({level} interval)"
     if difference.finding == "not enough data":
-        missing = "; ".join(f"`{side.arm}` {_short(side)}" for side in (arm, base) if _short(side))
+        missing = "; ".join(f"`{side.arm}` {_short(side, noun)}" for side in (arm, base) if _short(side, noun))
         return [
             f"Not enough data for a verdict on `{arm.arm}`: {rates}. The difference lies {interval}. "
-            f"A verdict takes {ENOUGH_UNITS} visitors and {ENOUGH_CONVERTERS} converters on each side: {missing}."
+            f"A verdict takes {ENOUGH_UNITS} {noun}s and {ENOUGH_CONVERTERS} converters on each side: {missing}."
         ]
     if difference.finding == "no difference shown":
         return [
@@ -117,22 +120,22 @@ def _say_difference(contest: str, arms: Sequence[Arm], difference: Difference, l
     ]
 
 
-def _say_mismatch(srm: Srm) -> str:
+def _say_mismatch(srm: Srm, noun: str) -> str:
     shares = ", ".join(
         f"`{arm}` {srm.observed[arm]:,} of {sum(srm.observed.values()):,} instead of {percent(share)}"
         for arm, share in srm.expected.items()
     )
     return (
-        f"No verdict: visitors did not fall on the arms as configured ({shares}; p = {srm.p:.2g}, off by "
+        f"No verdict: {noun}s did not fall on the arms as configured ({shares}; p = {srm.p:.2g}, off by "
         f"{percent(srm.imbalance or 0.0)}). The sides differ by more than what they were shown."
     )
 
 
-def _short(arm: Arm) -> str:
+def _short(arm: Arm, noun: str = "visitor") -> str:
     """What a side lacks for a verdict, in words; empty when it has enough."""
     lacks = []
     if arm.units < ENOUGH_UNITS:
-        lacks.append(_count(ENOUGH_UNITS - arm.units, "more visitor"))
+        lacks.append(_count(ENOUGH_UNITS - arm.units, f"more {noun}"))
     if arm.converters < ENOUGH_CONVERTERS:
         lacks.append(_count(ENOUGH_CONVERTERS - arm.converters, "more converter"))
     return "needs " + " and ".join(lacks) if lacks else ""

@@ -9,7 +9,7 @@ Of a number only its place among the rules' bounds counts, so that 240 and 241 e
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -127,11 +127,15 @@ def _operands(leaf: Compare) -> tuple[Any, ...]:
 def _place(value: Any, bounds: list[float]) -> object:
     """Where a number, or both ends of a range, lie among the bounds: below, at, or between which of them."""
     if type(value) is not Range:
-        return bisect_left(bounds, value) + bisect_right(bounds, value)
-    low = bisect_left(bounds, value.low) + bisect_right(bounds, value.low)
-    if value.low == value.high:
-        return low
-    return low, bisect_left(bounds, value.high) + bisect_right(bounds, value.high)
+        return _step(value, bounds)
+    low = _step(value.low, bounds)
+    return low if value.low == value.high else (low, _step(value.high, bounds))
+
+
+def _step(number: float, bounds: list[float]) -> int:
+    """Even between two bounds, odd at one."""
+    below = bisect_left(bounds, number)
+    return 2 * below + 1 if below < len(bounds) and bounds[below] == number else 2 * below
 
 
 def _keys(names: tuple[str, ...], facts: Facts) -> Sequence[Key]:

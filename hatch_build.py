@@ -26,6 +26,7 @@ COMPILED = (  # not device.py: it extends a class of another library, which comp
     "personalizer/visitor/address.py",
     "personalizer/visitor/company.py",
     "personalizer/visitor/cookie.py",
+    "personalizer/visitor/declared.py",
     "personalizer/visitor/geo.py",
     "personalizer/visitor/keys.py",
     "personalizer/visitor/language.py",

@@ -38,6 +38,16 @@ class FactType(StrEnum):
     LIST = "list"  # of text
 
 
+class CustomFact(NamedTuple):
+    """A fact that the workspace declares, and the names under which links, forms and signed links tell it."""
+
+    name: str
+    type: FactType
+    url: tuple[str, ...] = ()
+    form: tuple[str, ...] = ()
+    signed: tuple[str, ...] = ()
+
+
 class Source(StrEnum):
     """Where a fact came from. What a visitor could have typed (`url`, `ad`) proves less than the rest."""
 
@@ -94,7 +104,8 @@ class SiteRules:
     """What reading a visitor needs to know of the workspace.
 
     `privacy` is tried in order, the first whose predicate is true (or None: always) gives the mode.
-    `internal` networks are served and never counted. `timezone` is an IANA name, `hosts` are lower-case.
+    `internal` networks are served and never counted. `timezone` is an IANA name, `hosts` are lower-case. `custom` are
+    the facts of the workspace's own.
     """
 
     hosts: tuple[str, ...]
@@ -102,6 +113,7 @@ class SiteRules:
     timezone: str
     privacy: tuple[tuple[Predicate | None, Mode], ...]
     internal: tuple[IPv4Network | IPv6Network, ...]
+    custom: tuple[CustomFact, ...] = ()
 
 
 # The two records below are made for every page. They are not frozen and their `__init__` is written out, because
@@ -115,7 +127,7 @@ class Visitor:
 
     `id` names the visitor (16 ASCII characters); `unit` is whom an experiment deals to, None when nobody may be.
     `sources` may also name facts that are not known here. `arms` are the sticky arms that the cookie carried,
-    `"<experiment>:<phase>"` → arm. `ad_ref` is `pz=`, verbatim.
+    `"<experiment>:<phase>"` → arm. `ad_ref` is `pz=`, verbatim. `persona` is the one that a signed link names.
     `not_counted` says why this visit is served and logged but never counted, None when it counts.
     """
 
@@ -128,6 +140,7 @@ class Visitor:
     arms: dict[str, str]
     ad_ref: str | None
     not_counted: str | None
+    persona: str | None
 
     def __init__(
         self,
@@ -140,6 +153,7 @@ class Visitor:
         arms: dict[str, str],
         ad_ref: str | None = None,
         not_counted: str | None = None,
+        persona: str | None = None,
     ) -> None:
         self.facts = facts
         self.sources = sources
@@ -150,6 +164,7 @@ class Visitor:
         self.arms = arms
         self.ad_ref = ad_ref
         self.not_counted = not_counted
+        self.persona = persona
 
 
 @dataclass(slots=True, init=False)

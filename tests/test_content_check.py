@@ -42,6 +42,20 @@ PLANTED: dict[str, str] = {
         derive:
           person.title:                 #! cannot be derived
             - {when: {visit.count: 1}, is: x}
+          custom.budget:
+            - {when: {visit.count: 1}, is: x}           #! not a number
+          custom.team:
+            - {when: {custom.budgte: 1}, is: small}     #! custom.budget
+          custom.other:                 #! cannot be derived
+            - {when: {visit.count: 1}, is: x}
+        custom:
+          budget:
+            type: number
+            from:
+              - url.budget
+              - url.utm_source          #! engine's own
+              - signed.persona          #! another name
+          team: {type: text}
         holdoout: 0.1                   #! `holdout`
     """,
     "variants/icps/big.yaml": """
@@ -544,19 +558,6 @@ def test_a_retired_path_must_be_free(workspace: Write) -> None:
     assert [place(problem, root) for problem in check_workspace(root).problems] == [
         "variants/pages/home/page.yaml:4",
         "variants/pages/other/page.yaml:3",
-    ]
-
-
-def test_what_is_checked_and_not_acted_on_yet_is_a_warning(workspace: Write) -> None:
-    root = workspace(
-        {
-            "variants/workspace.yaml": SMALL["variants/workspace.yaml"] + "custom: {b: {type: text, from: [url.b]}}\n",
-        }
-    )
-    checked = check_workspace(root)
-    assert checked.content is not None
-    assert [(place(problem, root), problem.warning) for problem in checked.problems] == [
-        ("variants/workspace.yaml:3", True),
     ]
 
 

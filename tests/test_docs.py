@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-import shutil
 import types
 import typing
 from collections.abc import Iterator
@@ -23,9 +22,9 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from personalizer.cli import _COMMANDS, cli
-from personalizer.config import SETTINGS, shipped
+from personalizer.config import SETTINGS
 from personalizer.content import models
-from personalizer.content.compile import SCHEMA, check_workspace
+from personalizer.content.compile import SCHEMA
 from personalizer.decision.conditions import All, Any_, Compare, Node, Not, build_condition
 from personalizer.decision.parse import OPERATORS, compile_condition
 from personalizer.edge.limits import MAX_FORM, MAX_QUERY, MAX_SIGNALS
@@ -244,25 +243,6 @@ def _items_of(model: type[BaseModel], path: str) -> list[str]:
             assert inner is not None
             model = inner
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def test_what_is_not_acted_on_is_said(tmp_path: Path) -> None:
-    """Keys that `check` warns about are marked in their tables, and named where warnings are explained."""
-    for name in ("variants", "templates"):
-        shutil.copytree(shipped(name), tmp_path / name)
-    with (tmp_path / "variants/workspace.yaml").open("a") as document:
-        document.write("\ncustom: {budget: {type: number, from: [form.budget]}}\n")
-    problems = check_workspace(tmp_path).problems
-    assert all(one.warning and "not acted on" in one.message for one in problems)
-    warned = {one.key for one in problems}
-    marked = {row[0].strip("`") for model in _DOCUMENTS for row in _rows_of(model) if "`check` warns" in row[2]}
-    assert {re.split(r"[.\[]", path)[0] for path in marked} == warned
-    (sentence,) = re.findall(r"checked but not acted on\*: (.*?)\.", read("docs/content.md"))
-    assert set(re.findall(r"`(\w+)`", sentence)) == warned
-
-
-def _rows_of(model: type[BaseModel]) -> list[list[str]]:
-    return table_rows(read("docs/content.md").partition(f"<!-- {model.__name__} -->\n")[2], "| key |")
 
 
 # --- messages ---

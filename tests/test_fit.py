@@ -291,7 +291,7 @@ def test_page_views_and_leads_are_journaled_with_it(tmp_path: Path) -> None:
         seen = server.exposures()[decision_of(page.token)]
         assert (seen["icp"], seen["fit"]) == ("mid-market-saas", 40.0)
         assert seen["failed"] == ["ready: asked for a demo before", "willing: came back twice"]
-        form = {"name": "Ada", "email": "a@b.example", "company": "Nordlicht", "employees": "51 to 250"}
+        form = {"name": "Ada", "email": "a@nordlicht.example", "company": "Nordlicht", "employees": "51 to 250"}
         assert visitor.post_form("/_pz/form/payroll/form", form).status == 303
         (lead,) = server.events(kind="lead")
         assert (lead["fit"], lead["failed"]) == (40.0, seen["failed"])

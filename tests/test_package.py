@@ -63,7 +63,7 @@ def test_request_path_is_compiled_where_there_is_a_compiler(installed: Path) -> 
 
 def test_compiled_code_passes_the_same_tests(installed: Path) -> None:
     """Reading, deciding, dealing, rendering, journaling, and pages over HTTP, as the sources do."""
-    names = ("visitor_*", "assign", "conditions", "decide", "render", "journal", "edge_*")
+    names = ("visitor_*", "declared", "assign", "conditions", "decide", "render", "journal", "edge_*")
     tests = [str(path) for name in names for path in sorted(WORKSPACE.glob(f"tests/test_{name}.py"))]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment(installed), cwd=WORKSPACE)

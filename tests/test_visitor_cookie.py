@@ -25,6 +25,7 @@ from personalizer.visitor.cookie import (
     read_cookie,
     write_cookie,
 )
+from personalizer.visitor.declared import Claim, keep_claims
 from personalizer.visitor.keys import SIGNATURE_LENGTH, Keys, load_keys, make_decision_token, read_decision_token
 from personalizer.visitor.secretfile import read_secret
 from personalizer.visitor.touch import MAX_UTM, Touch, first_facts, read_touch, write_first, write_touch
@@ -133,6 +134,7 @@ def test_what_does_not_fit_goes_in_order() -> None:
     """Arms are added until nothing else is left: each thing goes only when those before it are gone."""
     memory = make_memory()
     memory.pages = tuple(f"page-{n}" for n in range(MAX_PAGES))
+    memory.declared = keep_claims("", [Claim("custom.budget", "5000", "f"), Claim("person.title", "CFO", "s")])
     gone: list[str] = []
     for count in range(60):
         memory.arms = {f"experiment-{n:02}:1": "an-arm-with-a-name" for n in range(count)}
@@ -145,6 +147,7 @@ def test_what_does_not_fit_goes_in_order() -> None:
                 ("pages", not kept.pages),
                 ("goals", not kept.goals),
                 ("first", not kept.first),
+                ("declared", not kept.declared),
                 ("click", not read_touch(kept.last).click_id),
                 ("touch", not kept.last),
                 ("arms", len(kept.arms) < count),
@@ -157,7 +160,7 @@ def test_what_does_not_fit_goes_in_order() -> None:
         assert list(kept.arms.items()) == list(memory.arms.items())[count - len(kept.arms) :]
         assert (kept.id, kept.visit, kept.unit, kept.company) == (memory.id, memory.visit, memory.unit, memory.company)
         assert (kept.persona, kept.icp) == (memory.persona, memory.icp)
-    assert gone == ["pages", "goals", "first", "click", "touch", "arms"]
+    assert gone == ["pages", "goals", "first", "declared", "click", "touch", "arms"]
 
 
 @given(

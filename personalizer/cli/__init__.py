@@ -21,6 +21,7 @@ _COMMANDS = {  # in the order in which a newcomer meets them
     "check": "personalizer.cli.content",
     "serve": "personalizer.cli.serve",
     "links": "personalizer.cli.content",
+    "sign": "personalizer.cli.sign",
     "explain": "personalizer.cli.explain",
     "report": "personalizer.cli.report",
     "simulate": "personalizer.cli.simulate",

@@ -17,7 +17,7 @@ from personalizer.decision.parse import FactSchema, compile_condition
 from personalizer.model import Facts, FactType, Range, Value
 from personalizer.visitor.cleaning import clean_text
 
-_DECLARABLE = ("company.", "person.")
+_DECLARABLE = ("company.", "person.", "custom.")
 
 
 def compile_ads(documents: Documents, schema: FactSchema) -> AdIndex:
@@ -64,7 +64,7 @@ def _declared_facts(
     for name, claim in declares.items():
         place = (*path, name)
         if name in schema.types and not name.startswith(_DECLARABLE):
-            loaded.report(place, "cannot be declared by an ad.", "Targeting declares facts of company and person.")
+            loaded.report(place, "cannot be declared by an ad.", "Targeting declares company, person and custom facts.")
             continue
         _, mistakes = compile_condition({name: claim}, schema)
         for mistake in mistakes:
@@ -88,6 +88,8 @@ def _claimed_value(claim: Any, kind: FactType) -> Value | None:
     if len(claim) != 1:
         return None
     (op, operand), *_ = claim.items()
+    if kind is FactType.NUMBER and op != "eq":
+        return None
     if op in ("has", "has_all"):
         return tuple(clean_text(item) for item in ([operand] if isinstance(operand, str) else operand))
     if op == "between":

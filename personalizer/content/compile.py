@@ -22,6 +22,7 @@ from personalizer.content.ads import compile_ads
 from personalizer.content.advice import advise
 from personalizer.content.considered import Considered, Considering
 from personalizer.content.counters import Counter, Deal
+from personalizer.content.custom import compile_custom, compile_derived, extend_schema
 from personalizer.content.files import hash_files
 from personalizer.content.fit import compile_fit
 from personalizer.content.language import UNAVAILABLE, primary, unavailable_pages
@@ -39,7 +40,7 @@ from personalizer.decision.index import REMEMBERED, Answers, RuleIndex
 from personalizer.decision.parse import FactSchema, compile_condition
 from personalizer.decision.registry import Experiment, Goal, Icp, Page, Persona, Registry, Row, Target
 from personalizer.errors import ContentError, Problem
-from personalizer.model import Facts, FactType, Mode, Predicate, SiteRules, Value
+from personalizer.model import Facts, FactType, Mode, Predicate, SiteRules
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import FACT_TYPES, FACTS
 from personalizer.visitor.industry import CODED, load_codes
@@ -149,6 +150,8 @@ class _Compiler:
         self._workspace = documents.workspace
         self._site = documents.workspace.doc.site
         self.privacy: list[tuple[Condition | None, Mode]] = []
+        self._custom = compile_custom(documents.workspace.doc)
+        self._schema = extend_schema(SCHEMA, self._custom)
         self._answers: Answers = Cache(REMEMBERED)  # of this registry's indexes
         self._ideal: tuple[str, ...] = ()  # the ICPs of personas that name none: this very tuple
 
@@ -167,7 +170,7 @@ class _Compiler:
             icps=icps,
             personas=personas,
             personas_of=considering.personas_by_icp(),
-            ads=compile_ads(documents, SCHEMA),
+            ads=compile_ads(documents, self._schema),
             accounts=self._accounts(),
             pages={
                 key: self._page(page, published[key], considering.of_page(page.doc), experiments)
@@ -178,7 +181,7 @@ class _Compiler:
             experiments=experiments,
             goals={**{key: _goal(key, models.Goal(), self._site) for key in models.BUILT_IN_GOALS}}
             | {key: _goal(key, goal, self._site) for key, goal in workspace.goals.items()},
-            derive=self._derive(),
+            derive=compile_derived(self._workspace, self._condition),
             unavailable=unavailable_pages(documents),
         )
 
@@ -213,32 +216,15 @@ class _Compiler:
             timezone=self._site.timezone,
             privacy=privacy_tests(self.privacy),
             internal=tuple(internal),
+            custom=self._custom,
         )
 
     def _condition(self, owner: Loaded[Any], data: Any, path: KeyPath) -> Condition:
         """The condition at `path`, or, with its mistakes reported, one that stands in for it."""
-        condition, mistakes = compile_condition(data, SCHEMA)
+        condition, mistakes = compile_condition(data, self._schema)
         for mistake in mistakes:
             owner.report((*path, *mistake.path), mistake.message, mistake.remedy)
         return condition or build_condition(All(()))
-
-    def _derive(self) -> tuple[tuple[str, tuple[tuple[Condition, Value], ...]], ...]:
-        derived = []
-        for fact, rules in self._workspace.doc.derive.items():
-            if fact not in ("person.awareness", "person.stage"):
-                self._workspace.report(
-                    ("derive", fact),
-                    "cannot be derived.",
-                    "Only person.awareness and person.stage can; nothing else is inferred.",
-                )
-                continue
-            tests = [
-                self._condition(self._workspace, rule.when, ("derive", fact, place, "when"))
-                for place, rule in enumerate(rules)
-            ]
-            values = [clean_text(str(rule.is_)) for rule in rules]
-            derived.append((fact, tuple(zip(tests, values, strict=True))))
-        return tuple(derived)
 
     # --- who ---
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from personalizer.content import models
+from personalizer.content.custom import lint_custom
 from personalizer.content.load import Documents, Loaded
 from personalizer.content.yaml import KeyPath
 
@@ -37,7 +38,7 @@ class _Lint:
         self._goals = {*documents.workspace.doc.goals, *models.BUILT_IN_GOALS}
 
     def run(self) -> None:
-        self._lint_workspace()
+        lint_custom(self._documents)
         for icp in self._documents.icps.values():
             self._lint_icp(icp)
         for persona in self._documents.personas.values():
@@ -75,14 +76,6 @@ class _Lint:
         return (_FOLDERS.get(kind, kind), key) in self._documents.named
 
     # --- documents ---
-
-    def _lint_workspace(self) -> None:
-        doc = self._workspace.doc
-        if doc.custom:
-            self._later(self._workspace, ("custom",), "custom facts")
-
-    def _later(self, owner: Loaded[Any], path: KeyPath, what: str) -> None:
-        owner.report(path, f"{what} are checked but not acted on in this version.", "Keep or remove it.", warning=True)
 
     def _lint_icp(self, icp: Loaded[models.Icp]) -> None:
         doc = icp.doc

@@ -73,10 +73,7 @@ class PrivacyRule(Document):
 
 class CustomFact(Document):
     type: Literal["text", "number", "flag"]
-    origin: Annotated[
-        list[Annotated[str, StringConstraints(pattern=ORIGIN)]],
-        Field(alias="from", min_length=1),
-    ]
+    origin: Annotated[list[Annotated[str, StringConstraints(pattern=ORIGIN)]], Field(alias="from")] = []
 
 
 class Derivation(Document):

@@ -26,6 +26,7 @@ from markupsafe import Markup
 from personalizer.content import models
 from personalizer.content.brand import FontFile, Theme
 from personalizer.content.copy import CopyReader, CopyRules, Marks, Token, fill_gaps, report_missing
+from personalizer.content.custom import custom_tokens
 from personalizer.content.language import UNAVAILABLE, Languages, report_untranslated, unavailable_pages
 from personalizer.content.load import Documents, Loaded, TemplateFile
 from personalizer.content.pictures import read_size
@@ -112,7 +113,9 @@ class _Workshop:
         self._workspace = documents.workspace.doc
         self._assets, urls = self._hash_assets()
         sizes = {name: read_size(self._bytes_of(path)) for name, path in documents.assets.items()}
-        self._rules = CopyRules(TOKENS, urls, {name: size for name, size in sizes.items() if size})
+        self._rules = CopyRules(
+            TOKENS | custom_tokens(self._workspace), urls, {name: size for name, size in sizes.items() if size}
+        )
         site = SimpleNamespace(name=self._workspace.site.name, language=self._workspace.site.language)
         self._templates = Templates(site, self._read_theme(documents.theme), urls)
         self._environment = self._templates.environment()

@@ -26,7 +26,7 @@ def decide(registry: Registry, page_key: str, visitor: Visitor) -> Decision:
     if refused is not None:
         _send_away(registry, page, refused, decision)
     else:
-        _choose_icp_and_persona(registry, page, decision)  # 3, 4
+        _choose_icp_and_persona(registry, page, visitor, decision)  # 3, 4
         row = _choose_row(page, decision)  # 5
         if row is not None and not _hold_out(row, visitor, decision):  # 6
             _deal_arm(registry, row, visitor, decision)  # 7
@@ -63,9 +63,9 @@ def _refuse(registry: Registry, page: Page, visitor: Visitor, known: Known, deci
 
 def find_negative(registry: Registry, page: Page, known: Known) -> Icp | None:
     """The first negative ICP that matches, also when it sees only facts that prove something: a wrong refusal is the
-    dear error. None acts against a persona that an ad declares or against a target account."""
+    dear error. None acts against a persona that a link or an ad declares, or against a target account."""
     facts = known.facts
-    if not page.negative or "ad.persona" in facts or facts.get("company.relation") == "target":
+    if not page.negative or known.promised or facts.get("company.relation") == "target":
         return None
     for key in page.negative.true_rules(facts):
         icp = registry.icps[key]
@@ -99,13 +99,15 @@ def _send_away(registry: Registry, page: Page, target: Target, decision: Decisio
 # --- steps 3 and 4: who it is ---
 
 
-def _choose_icp_and_persona(registry: Registry, page: Page, decision: Decision) -> None:
+def _choose_icp_and_persona(registry: Registry, page: Page, visitor: Visitor, decision: Decision) -> None:
     facts = decision.facts
     decision.icp = page.icps.first(facts)
     declared = facts.get("ad.persona")
     remembered = facts.get("visit.persona")
-    if declared in registry.personas:
-        _declare(registry, page, str(declared), decision)
+    if visitor.persona in registry.personas:
+        _declare(registry, page, str(visitor.persona), Reason.DECLARED_BY_LINK, decision)
+    elif declared in registry.personas:
+        _declare(registry, page, str(declared), Reason.DECLARED_BY_AD, decision)
     elif not (remembered in registry.personas and _remember(registry, page, str(remembered), decision)):
         decision.reasons.append(Reason.MATCHED if decision.icp else Reason.NO_ICP)
         index = registry.personas_of.get(decision.icp) if decision.icp else None
@@ -113,8 +115,9 @@ def _choose_icp_and_persona(registry: Registry, page: Page, decision: Decision) 
         decision.reasons.append(Reason.MATCHED if decision.persona else Reason.NO_PERSONA)
 
 
-def _declare(registry: Registry, page: Page, persona: str, decision: Decision) -> None:
-    """An ad's promise is kept: its persona is served, inside the matched ICP or with one that is not ruled out."""
+def _declare(registry: Registry, page: Page, persona: str, by: Reason, decision: Decision) -> None:
+    """A link's or an ad's promise is kept: its persona is served, inside the matched ICP or with one that is not ruled
+    out."""
     decision.persona = persona
     if decision.icp in registry.personas[persona].icps:
         decision.reasons.append(Reason.MATCHED)
@@ -125,7 +128,7 @@ def _declare(registry: Registry, page: Page, persona: str, decision: Decision) -
             decision.reasons.append(Reason.OUTSIDE_ICP)
         else:
             decision.reasons.append(Reason.PRESUMED if decision.icp else Reason.NO_ICP)
-    decision.reasons.append(Reason.DECLARED_BY_AD)
+    decision.reasons.append(by)
 
 
 def _remember(registry: Registry, page: Page, persona: str, decision: Decision) -> bool:

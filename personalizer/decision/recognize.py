@@ -14,9 +14,9 @@ _NONE: Facts = {}
 
 class Known:
     """All facts of a visit, and where each comes from: in this order, for the first that knows it counts, from the
-    request, from an account list, from the ad, or derived from those."""
+    request, from an account list, from the ad, or derived from those. `promised`: a link or an ad names a persona."""
 
-    __slots__ = ("_account", "_ad", "_visitor", "facts")
+    __slots__ = ("_account", "_ad", "_visitor", "facts", "promised")
 
     def __init__(self, visitor: Visitor, account: Facts, ad: Facts) -> None:
         facts = visitor.facts.copy()
@@ -27,6 +27,7 @@ class Known:
         self._visitor = visitor
         self._account = account
         self._ad = ad
+        self.promised = visitor.persona is not None or "ad.persona" in facts
 
     def source(self, name: str) -> Source:
         """Where the known fact `name` comes from."""

@@ -1,7 +1,8 @@
 """Lead forms, without JavaScript: validate, keep what was typed, count the lead, thank.
 
 What enters: a form post. What leaves: 303 to the thank-you page; or the page again, with what is wrong.
-Must not: let personal data into an event, a log or a fact; it goes to the leads' own journal, before the event.
+Must not: let personal data into an event, a log or a fact; it goes to the leads' own journal, before the event. Facts
+are what the workspace asks for in fields that take no free words, and the company of a work e-mail address.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from personalizer.content import models
 from personalizer.content.compile import Content
+from personalizer.content.custom import ASKED
 from personalizer.content.pages import THANKS, FormState
 from personalizer.decision.decide import ORIGINAL, decide
 from personalizer.edge.limits import MAX_FORM, BodyRefused, is_cross_site, read_body
@@ -20,7 +22,9 @@ from personalizer.edge.respond import GZIP, HTML, NO_STORE, SECURITY, Response, 
 from personalizer.edge.signals import goal_cookie, known_visitor
 from personalizer.edge.state import Edge, Environ
 from personalizer.errors import JournalRefused
-from personalizer.leads.form import check_answers, make_lead
+from personalizer.leads.form import Answers, check_answers, make_lead
+from personalizer.model import CustomFact
+from personalizer.visitor.declared import Claim, form_claims
 from personalizer.visitor.keys import make_decision_token, read_decision_token
 from personalizer.visitor.read import Reading
 
@@ -81,7 +85,7 @@ def _accept(
     shown: str,
     slot: str,
     form: models.Form,
-    answers: Mapping[str, str],
+    answers: Answers,
     typed: Mapping[str, str],
     now: float,
 ) -> Response:
@@ -97,6 +101,8 @@ def _accept(
     lead = make_lead(page, slot, form, answers, visitor, now)
     edge.leads.append(lead, durable=True)
     goal = form.goal or "lead"
+    site = content.registry.site
+    edge.reader.declare(reading.visitor, reading.memory, _claims_of(form, answers, site.custom), site)
     decision = decide(content.registry, page, reading.visitor)
     event = record_conversion(
         goal,
@@ -112,6 +118,12 @@ def _accept(
     )
     edge.events.append(event, durable=True)
     return Response(303, b"", [*thanks.headers, *goal_cookie(edge, reading, goal)])
+
+
+def _claims_of(form: models.Form, answers: Answers, custom: tuple[CustomFact, ...]) -> list[Claim]:
+    told = {field.name: answers[field.name] for field in form.fields if field.type in ASKED}
+    emails = [answers[field.name] for field in form.fields if field.type == "email"]
+    return form_claims(told, emails[0] if emails else "", custom)
 
 
 def _show_again(

@@ -40,6 +40,7 @@ SCHEMAS = {
 }
 
 
+_CUSTOM = b'"custom.'
 _OF_THE_FILE = ("writer", "generation", "event_id")
 
 
@@ -68,7 +69,7 @@ def fit_records(name: str, file: JournalFile, records: Sequence[Record]) -> tupl
     A refused event keeps its identity and time only (kind `refused`); a refused lead keeps everything, in `fields`.
     """
     try:
-        return arrow_table(name, file, [record.payload for record in records]), []
+        return arrow_table(name, file, [_gather_custom(record.payload) for record in records]), []
     except DataError as error:
         if len(records) == 1:
             return arrow_table(name, file, [_refuse(name, records[0])]), [_explain(name, records[0], error)]
@@ -102,6 +103,20 @@ def arrow_table(name: str, file: JournalFile, payloads: Sequence[bytes]) -> pa.T
     return pa.table([columns[column] for column in SCHEMAS[name].names], schema=SCHEMAS[name])
 
 
+def _gather_custom(payload: bytes) -> bytes:
+    """A row whose custom facts, which no column is for, are together in one."""
+    if _CUSTOM not in payload:
+        return payload
+    row = orjson.loads(payload)
+    facts = row.get("facts")
+    own = (
+        {name.removeprefix("custom."): facts.pop(name) for name in list(facts) if name.startswith("custom.")}
+        if facts
+        else {}
+    )
+    return orjson.dumps({**row, "custom": orjson.dumps(own).decode()}) if own else payload
+
+
 def _times(name: str, micros: pa.ChunkedArray) -> pa.ChunkedArray:
     bounds = pc.min_max(micros).as_py()
     if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] <= LAST_TIME:
@@ -123,5 +138,5 @@ def _refuse(name: str, record: Record) -> bytes:
 
 
 def _explain(name: str, record: Record, error: DataError) -> str:
-    unknown = record.row.keys() - set(SCHEMAS[name].names)
+    unknown = {column for column in record.row if not column.startswith("custom.")} - set(SCHEMAS[name].names)
     return f"there is no column {', '.join(sorted(unknown))}" if unknown else str(error)

@@ -89,9 +89,13 @@ _FACT_COLUMN = {
     FactType.LIST: C.LIST,
 }
 
-COLUMNS: tuple[Column, ...] = _EVENT + tuple(
-    Column(fact.column, _FACT_COLUMN[fact.type], f"fact `{fact.name}`: {fact.meaning}", fact.name)
-    for fact in FACTS.values()
+COLUMNS: tuple[Column, ...] = (
+    _EVENT
+    + tuple(
+        Column(fact.column, _FACT_COLUMN[fact.type], f"fact `{fact.name}`: {fact.meaning}", fact.name)
+        for fact in FACTS.values()
+    )
+    + (Column("custom", C.TEXT, 'custom facts, a JSON object, as `{"budget": 5000}`'),)
 )
 
 LEAD_COLUMNS: tuple[Column, ...] = (

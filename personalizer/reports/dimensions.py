@@ -6,6 +6,7 @@ What enters: a name. What leaves: a `Dimension`. Must not: put anything that was
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -66,6 +67,9 @@ DIMENSIONS: dict[str, Dimension] = {dimension.name: dimension for dimension in _
 }
 
 
+_CUSTOM = re.compile(r"custom\.([a-z0-9][a-z0-9_-]{0,63})")  # a key, which may stand in SQL
+
+
 def lookup_dimensions(names: Iterable[str]) -> tuple[Dimension, ...]:
     """The dimensions of these names. Raises PersonalizerError for an unknown name, or more than two."""
     found = tuple(_lookup(name) for name in names)
@@ -77,9 +81,13 @@ def lookup_dimensions(names: Iterable[str]) -> tuple[Dimension, ...]:
 def _lookup(name: str) -> Dimension:
     if name in DIMENSIONS:
         return DIMENSIONS[name]
+    custom = _CUSTOM.fullmatch(name)
+    if custom:
+        return Dimension(name, f"""json_extract_string(custom, '$."{custom[1]}"')""")
     raise PersonalizerError(
         f"--by {name}: there is no such dimension.{nearest(name, DIMENSIONS)} "
-        f"The dimensions are {', '.join(dimension.name for dimension in _OWN)}, and every fact, as geo.city."
+        f"The dimensions are {', '.join(dimension.name for dimension in _OWN)}, and every fact, as geo.city or "
+        "custom.budget."
     )
 
 

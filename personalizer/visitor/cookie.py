@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from personalizer.visitor.declared import drop_oldest
 from personalizer.visitor.keys import SIGNATURE_LENGTH, Keys
 from personalizer.visitor.touch import read_touch, write_touch
 
@@ -18,7 +19,7 @@ MAX_COOKIE = 1000  # bytes of the value
 MAX_PAGES = 10
 MAX_GOALS = 20
 
-_FIELDS = 16
+_FIELDS = 16  # and one more where something is declared
 _FORMAT = "1"  # raise it when the fields of `Memory` change; older cookies are then new visitors
 _ALONE = f"{COOKIE_NAME}="
 _START = f";{_ALONE}"
@@ -35,7 +36,7 @@ class Memory:
     `company` (a domain; `""`: none) and `unit` are fixed at the first view of the visit. `away` is the whole days
     between this visit and the one before. `last` and `first` are the last and the first touch, as `touch.py` writes
     them (`""`: none). The latest page and goal come last; `arms` maps `"<experiment>:<phase>"` to the arm, the oldest
-    first.
+    first. `declared` is what links and forms told, as `declared.py` writes it.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Memory:
     goals: tuple[str, ...]
     pages: tuple[str, ...]
     arms: dict[str, str]
+    declared: str
 
     def __init__(  # written out, because compiled code runs one that dataclasses write as slowly as any Python
         self,
@@ -71,6 +73,7 @@ class Memory:
         goals: tuple[str, ...] = (),
         pages: tuple[str, ...] = (),
         arms: dict[str, str] = _NO_ARMS,
+        declared: str = "",
     ) -> None:
         self.id = id
         self.first_seen = first_seen
@@ -87,6 +90,7 @@ class Memory:
         self.goals = goals
         self.pages = pages
         self.arms = arms
+        self.declared = declared
 
     def add_view(self, page: str, persona: str | None, icp: str | None) -> None:
         """Remember that `page` was shown. None leaves the persona or ICP as it was."""
@@ -124,7 +128,7 @@ def read_cookie(value: str, keys: Keys, now: float) -> Memory | None:
     try:
         # In the order of `_encode`.
         part = payload.split(_BETWEEN)
-        if part[0] != _FORMAT or len(part) != _FIELDS:
+        if part[0] != _FORMAT or not _FIELDS <= len(part) <= _FIELDS + 1:
             return None
         memory = Memory(
             id=part[1],
@@ -142,6 +146,7 @@ def read_cookie(value: str, keys: Keys, now: float) -> Memory | None:
             goals=_split(part[11]),
             pages=_split(part[12]),
             arms=dict([arm.split("=") for arm in part[13].split(_WITHIN)]) if part[13] else {},
+            declared=part[16] if len(part) > _FIELDS else "",
         )
     except ValueError:  # one of ours, of another format
         return None
@@ -155,7 +160,8 @@ def _split(texts: str) -> tuple[str, ...]:
 def write_cookie(memory: Memory, keys: Keys) -> str:
     """The cookie's value, at most `MAX_COOKIE` bytes of characters that a cookie may have.
 
-    What does not fit goes in this order: oldest pages, oldest goals, first touch, click id, last touch, oldest arms.
+    What does not fit goes in this order: oldest pages, oldest goals, first touch, oldest declarations, click id, last
+    touch, oldest arms.
     """
     payload = _encode(memory)
     if len(payload) > _MAX_PAYLOAD:
@@ -168,7 +174,7 @@ def write_cookie(memory: Memory, keys: Keys) -> str:
 
 def _encode(memory: Memory) -> str:
     # Keys, ids and domains have none of the separators in them; what a link said may, and is encoded.
-    return _BETWEEN.join(
+    payload = _BETWEEN.join(
         (
             _FORMAT,
             memory.id,
@@ -188,6 +194,7 @@ def _encode(memory: Memory) -> str:
             memory.last,
         )
     )
+    return f"{payload}{_BETWEEN}{memory.declared}" if memory.declared else payload
 
 
 def _evict(memory: Memory) -> None:
@@ -197,6 +204,8 @@ def _evict(memory: Memory) -> None:
         memory.goals = memory.goals[1:]
     elif memory.first:
         memory.first = ""
+    elif memory.declared:
+        memory.declared = drop_oldest(memory.declared)
     elif memory.last:
         touch = read_touch(memory.last)
         memory.last = write_touch(touch._replace(click_kind="", click_id="")) if touch.click_id else ""

@@ -1,4 +1,4 @@
-"""What the link says: UTM values, the ad reference `pz=`, and the platform's click id.
+"""What the link says: UTM values, the ad reference `pz=`, the platform's click id, and what a signed link declares.
 
 What enters: the raw query string of a WSGI environ. What leaves: a `Query`. Must not: raise, interpret a value as
 anything but text, or look at more than `MAX_PARAMETERS` parameters.
@@ -20,9 +20,10 @@ MAX_PARAMETERS = 100
 MAX_CLICK_ID = 512
 
 AD_REF = "pz"
+SIGNED = "pzs"
 
 _CLICK_KINDS = frozenset(CLICK_KINDS)
-_KNOWN = _CLICK_KINDS | {*UTM_NAMES, AD_REF}
+OWN_NAMES = _CLICK_KINDS | {*UTM_NAMES, AD_REF, SIGNED}
 _AD_REF = re.compile(r"[a-z0-9_.-]{1,200}")
 _ERRORS = "werkzeug.url_quote"  # bytes that are not UTF-8 stay percent-encoded, as in Flask's `request.args`
 _CACHED_LENGTH = 500  # characters
@@ -34,11 +35,14 @@ class Query:
     `first` what the cookie keeps of it, and `first_facts` what that tells.
 
     `duplicated` flags that one of them came twice; the first one counts. `clicked`: it names a click id, be it empty.
+    `signed` is `pzs=`, which nobody has verified yet.
     """
 
-    __slots__ = ("clicked", "duplicated", "facts", "first", "first_facts", "last", "touch")
+    __slots__ = ("clicked", "duplicated", "facts", "first", "first_facts", "last", "signed", "touch")
 
-    def __init__(self, touch: Touch, duplicated: bool, clicked: bool, first: str | None = None) -> None:
+    def __init__(
+        self, touch: Touch, duplicated: bool, clicked: bool, signed: str = "", first: str | None = None
+    ) -> None:
         self.facts = touch.facts
         self.last = write_touch(touch)
         self.first = write_first(touch) if first is None else first
@@ -46,6 +50,7 @@ class Query:
         self.touch = touch if any(touch) else None
         self.duplicated = duplicated
         self.clicked = clicked
+        self.signed = signed
 
 
 def parse_query(raw: str) -> Query:
@@ -68,7 +73,7 @@ def _parse_click(raw: str) -> Query | None:
     if rest.clicked or not 0 < len(click_id) <= MAX_CLICK_ID:
         return None
     touch = (rest.touch or NO_TOUCH)._replace(click_kind=kind, click_id=click_id)
-    return Query(touch, rest.duplicated, clicked=True, first=rest.first)
+    return Query(touch, rest.duplicated, clicked=True, signed=rest.signed, first=rest.first)
 
 
 def _parse_link(raw: str) -> Query:
@@ -76,7 +81,21 @@ def _parse_link(raw: str) -> Query:
     return _links.put(raw, query) if len(raw) <= _CACHED_LENGTH else query  # long ones are rare, and fill the memory
 
 
+def read_parameters(raw: str, names: frozenset[str]) -> dict[str, str]:
+    """The parameters of these names that a raw query string has, cleaned; the rest stays unread."""
+    return {name: _read_value(value) for name, value in _find(raw, names)[0].items()}
+
+
 def _parse(raw: str) -> Query:
+    found, duplicated = _find(raw, OWN_NAMES)
+    utm = [_read_value(found[name]) if name in found else "" for name in UTM_NAMES]
+    touch = Touch._make((*utm, *_read_click(found), _read_ad_ref(found)))
+    signed = unquote(found.get(SIGNED, ""), errors=_ERRORS)
+    return Query(touch, duplicated, clicked=not _CLICK_KINDS.isdisjoint(found), signed=signed)
+
+
+def _find(raw: str, names: frozenset[str]) -> tuple[dict[str, str], bool]:
+    """The first value of each of these parameters, as it came, and whether one came twice."""
     if not raw.isascii():
         raw = _from_wsgi(raw)
     found: dict[str, str] = {}
@@ -85,15 +104,13 @@ def _parse(raw: str) -> Query:
         name, _, value = part.partition("=")
         if "%" in name:
             name = unquote(name, errors=_ERRORS)
-        if name not in _KNOWN:
+        if name not in names:
             continue
         if name in found:
             duplicated = True
         else:
             found[name] = value
-    utm = [_read_value(found[name]) if name in found else "" for name in UTM_NAMES]
-    touch = Touch._make((*utm, *_read_click(found), _read_ad_ref(found)))
-    return Query(touch, duplicated, clicked=not _CLICK_KINDS.isdisjoint(found))
+    return found, duplicated
 
 
 def _read_value(raw: str) -> str:

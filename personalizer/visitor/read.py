@@ -17,6 +17,7 @@ from personalizer.model import Facts, Mode, SiteRules, Source, Value, Visitor
 from personalizer.visitor.address import Client, ClientRule
 from personalizer.visitor.company import Companies
 from personalizer.visitor.cookie import OPT_OUT, Memory, find_cookie, read_cookie
+from personalizer.visitor.declared import Claim, keep_claims, link_claims, read_claims
 from personalizer.visitor.device import load_resolver, lookup_device
 from personalizer.visitor.facts import FACTS
 from personalizer.visitor.geo import Geo
@@ -98,6 +99,7 @@ class VisitorReader:
         self._trusted = trusted_proxies
         self._clients = ClientRule(trusted_proxies)
         self._shared: Cache[tuple[tuple[str, Value], ...], Facts] = Cache(16_384)
+        self._domains: Cache[str, Facts] = Cache(4096)
         self._new_id = new_id
 
     def read(self, environ: Environ, site: SiteRules, now: float, *, page_view: bool = True) -> Reading:
@@ -145,13 +147,54 @@ class VisitorReader:
             ad_ref=(touch.ad_ref or None) if touch is not None else None,
             not_counted="bot" if bot else "internal" if client.is_internal(site) else None,
         )
+        if page_view and (query.signed or site.custom):
+            claims = link_claims(environ.get("QUERY_STRING", ""), query.signed, self.keys, site.custom)
+            self.declare(visitor, memory, claims, site, new_link=query.touch is not None)
+        elif memory is not None and memory.declared:
+            self.declare(visitor, memory, (), site, new_link=page_view and query.touch is not None)
         return Reading(visitor, memory, new, client, query.duplicated)
+
+    def declare(
+        self,
+        visitor: Visitor,
+        memory: Memory | None,
+        claims: Sequence[Claim],
+        site: SiteRules,
+        *,
+        new_link: bool = False,
+    ) -> None:
+        """Add to a visitor what was declared of them, now by `claims` and before; whom we remember keeps it.
+
+        It replaces what the request tells, and a company that is named replaces the one of the address.
+        """
+        kept = keep_claims(memory.declared if memory is not None else "", claims, new_link)
+        if memory is not None:
+            memory.declared = kept
+        if not kept:
+            return
+        told = read_claims(kept, site.custom)
+        facts, sources = visitor.facts, {**visitor.sources, **told.sources}
+        domain = told.facts.get("company.domain")
+        if domain is not None:
+            company = self._find_domain(str(domain))
+            domain = company.get("company.domain", domain)  # a company's own of several domains
+            if domain != facts.get("company.domain"):
+                for name in [name for name in facts if name.startswith("company.")]:
+                    del facts[name]
+                facts.update(company)
+                sources.update({name: Source.LOOKUP for name in company if name != "company.domain"})
+        facts.update(told.facts)
+        if domain is not None:
+            facts["company.domain"] = domain
+        visitor.sources = sources
+        visitor.persona = told.persona
 
     def take(self, lookups: Lookups) -> None:
         """From now on look up in these files. What the old ones told is forgotten; no request waits."""
         self.lookups = lookups
         self._geo, self._companies = geo_of(lookups), companies_of(lookups)
         self._shared = Cache(16_384)
+        self._domains = Cache(4096)
         self._clients = ClientRule(self._trusted)  # last: a client that it makes is looked up in the new files
 
     def _request_facts(self, environ: Environ, client: Client, site: SiteRules, now: float) -> Facts:
@@ -172,6 +215,10 @@ class VisitorReader:
         if company is None:
             company = client.company = self._share(self._companies.lookup(client.address, client.facts or _NO_FACTS))
         return company
+
+    def _find_domain(self, domain: str) -> Facts:
+        found = self._domains.get(domain)
+        return self._domains.put(domain, self._companies.find_domain(domain)) if found is None else found
 
     def _share(self, facts: Facts) -> Facts:
         """Addresses of one place or one company have the same facts: once in memory, they stay near the processor."""

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalizer.visitor import referrer
-from personalizer.visitor.device import MAX_AGENT, Agent, lookup_device
+from personalizer.visitor.device import MAX_AGENT, Agent, apply_hints, lookup_device
 from personalizer.visitor.facts import DEVICE_TYPES, REFERRER_KINDS
 from personalizer.visitor.language import parse_language
 from personalizer.visitor.local_time import time_facts
@@ -184,6 +184,42 @@ def test_agents_are_cut() -> None:
     chrome = f"Mozilla/5.0 ({WINDOWS}) {KIT} Chrome/126.0.0.0 Safari/537.36"
     assert lookup_device(chrome.ljust(MAX_AGENT) + "Googlebot/2.1")["device.bot"] is False
     assert lookup_device(chrome.ljust(MAX_AGENT - 20) + "Googlebot/2.1")["device.bot"] is True
+
+
+_LINUX = f"Mozilla/5.0 (X11; Linux x86_64) {KIT} Chrome/126.0.0.0 Safari/537.36"
+_WINDOWS = f"Mozilla/5.0 ({WINDOWS}) {KIT} Chrome/126.0.0.0 Safari/537.36"
+_GREASE = '"Not/A)Brand";v="8", "Chromium";v="126"'
+
+
+@pytest.mark.parametrize(
+    ("agent", "hints", "changed"),
+    [
+        (_WINDOWS, (f'{_GREASE}, "Google Chrome";v="126"', "?0", '"Windows"'), {}),
+        (_WINDOWS, (f'{_GREASE}, "Brave";v="126"', "?0", '"Windows"'), {"device.browser": "Brave"}),
+        (_WINDOWS, (f'{_GREASE}, "<script>";v="126"', "?1", '"Android"'), {}),
+        (f"{_WINDOWS} Edg/126.0", (f'{_GREASE}, "Brave";v="1"', "?0", '"Windows"'), {}),
+        (_LINUX, (_GREASE, "?0", '"Linux"'), {}),
+        (_LINUX, (_GREASE, "?1", '"Android"'), {"device.os": "Android", "device.type": "mobile"}),
+        (_LINUX, (_GREASE, "?0", '"Android"'), {"device.os": "Android", "device.type": "tablet"}),
+        (_LINUX, (_GREASE, "?0", '"Chrome OS"'), {"device.os": "Chrome OS"}),
+        (_LINUX, (_GREASE, "?1", '"Elsewhere"'), {"device.type": "mobile"}),
+        (_LINUX, ("x" * 5000, "?" * 5000, '"' * 5000), {}),
+        ("Googlebot/2.1", (f'{_GREASE}, "Brave";v="126"', "?1", '"Android"'), {}),
+    ],
+)
+def test_hints_count_where_the_agent_says_less(
+    agent: str, hints: tuple[str, str, str], changed: dict[str, str]
+) -> None:
+    facts = lookup_device(agent)
+    before = dict(facts)
+    assert apply_hints(facts, *hints) == {**before, **changed}
+    assert facts == before
+
+
+@given(st.text(), st.text(), st.text())
+def test_any_hint_is_answered_from_a_closed_list(brands: str, mobile: str, platform: str) -> None:
+    facts = apply_hints(lookup_device(_LINUX), f'"Brave";v=1, {brands}', mobile, platform)
+    assert facts["device.browser"] in ("Brave", "Chrome") and facts["device.type"] in DEVICE_TYPES
 
 
 @given(st.text())

@@ -301,3 +301,9 @@ def test_an_empty_environ_is_read(reader: VisitorReader) -> None:
     reading = reader.read({}, SITE, NOW)
     assert reading.address == "" and reading.visitor.not_counted == "bot"
     assert facts_of(reading, "geo", "network", "company") == {}
+
+
+def test_client_hints_come_with_the_request(reader: VisitorReader) -> None:
+    hints = {"HTTP_SEC_CH_UA": '"Chromium";v="126", "Brave";v="126"', "HTTP_SEC_CH_UA_MOBILE": "?0"}
+    assert facts_of(Browser(reader, headers=hints).view(), "device")["device.browser"] == "Brave"
+    assert facts_of(Browser(reader).view(), "device")["device.browser"] == "Chrome"

@@ -1,11 +1,14 @@
 """What the visitor's agent says of itself: kind of device, system, browser, and whether it is a bot.
 
-What enters: the User-Agent header. What leaves: `device.*` facts. Must not: raise, or read more than 512 characters.
+What enters: the User-Agent header and the client hints that Chromium sends unasked. What leaves: `device.*` facts.
+Must not: raise, read more than 512 characters of the agent, or take a word from a hint that is not listed here.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from typing import NamedTuple
 
 from ua_parser.core import OS, Device, Domain
 from ua_parser.core import UserAgent as Browser
@@ -55,6 +58,59 @@ def lookup_device(agent: str) -> Facts:
 
 
 _devices: Cache[str, Facts] = Cache(8192)
+
+
+def apply_hints(facts: Facts, brands: str, mobile: str, platform: str) -> Facts:
+    """The facts of an agent, with what `Sec-CH-UA`, `-Mobile` and `-Platform` say where the agent says less.
+
+    Browsers that pass for Chrome name themselves in the brands; a phone or tablet that asks for desktop pages has the
+    agent of a Linux desktop.
+    """
+    hint = _read_hint(brands, mobile, platform)
+    if hint is _NO_HINT or facts["device.bot"]:
+        return facts
+    changed: Facts = {}
+    if hint.browser and facts.get("device.browser") in _CHROME:
+        changed["device.browser"] = hint.browser
+    if facts.get("device.os") == "Linux" and facts["device.type"] == "desktop":
+        if hint.system:
+            changed["device.os"] = hint.system
+        if hint.mobile or hint.system == "Android":
+            changed["device.type"] = "mobile" if hint.mobile else "tablet"
+    return {**facts, **changed} if changed else facts
+
+
+class _Hint(NamedTuple):
+    browser: str
+    mobile: bool
+    system: str
+
+
+_NO_HINT = _Hint("", False, "")
+_MAX_HINT = 256  # characters; browsers send about 70
+_CHROME = frozenset({"Chrome", "Chrome Mobile"})
+_BRANDS = {  # ua-parser's word for them
+    "Brave": "Brave",
+    "DuckDuckGo": "DuckDuckGo",
+    "Microsoft Edge": "Edge",
+    "Opera": "Opera",
+    "Samsung Internet": "Samsung Internet",
+    "Vivaldi": "Vivaldi",
+    "YaBrowser": "Yandex Browser",
+}
+_SYSTEMS = {'"Android"': "Android", '"Chrome OS"': "Chrome OS", '"Chromium OS"': "Chrome OS"}
+_BRAND = re.compile(r'"([^"]*)";v=')
+_hints: Cache[tuple[str, str, str], _Hint] = Cache(1024)
+
+
+def _read_hint(brands: str, mobile: str, platform: str) -> _Hint:
+    key = (brands[:_MAX_HINT], mobile[:_MAX_HINT], platform[:_MAX_HINT])
+    known = _hints.get(key)
+    if known is None:
+        named = [_BRANDS[brand] for brand in _BRAND.findall(key[0]) if brand in _BRANDS]
+        hint = _Hint(named[0] if named else "", mobile == "?1", _SYSTEMS.get(platform, ""))
+        known = _hints.put(key, _NO_HINT if hint == _NO_HINT else hint)
+    return known
 
 
 def _lookup(text: str) -> Facts:

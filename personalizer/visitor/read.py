@@ -18,7 +18,7 @@ from personalizer.visitor.address import Client, ClientRule
 from personalizer.visitor.company import Companies
 from personalizer.visitor.cookie import OPT_OUT, Memory, find_cookie, read_cookie
 from personalizer.visitor.declared import Claim, keep_claims, link_claims, read_claims
-from personalizer.visitor.device import load_resolver, lookup_device
+from personalizer.visitor.device import apply_hints, load_resolver, lookup_device
 from personalizer.visitor.facts import FACTS
 from personalizer.visitor.geo import Geo
 from personalizer.visitor.keys import Keys, load_keys
@@ -202,9 +202,14 @@ class VisitorReader:
         address = client.facts
         if address is None:
             address = client.facts = self._share(self._geo.lookup(client.address))
+        device = lookup_device(environ.get("HTTP_USER_AGENT", ""))
+        brands = environ.get("HTTP_SEC_CH_UA")
+        if brands is not None:  # Chromium sends the other two along
+            mobile, platform = environ.get("HTTP_SEC_CH_UA_MOBILE", ""), environ.get("HTTP_SEC_CH_UA_PLATFORM", "")
+            device = apply_hints(device, brands, mobile, platform)
         return {
             **address,
-            **lookup_device(environ.get("HTTP_USER_AGENT", "")),
+            **device,
             **parse_referrer(environ.get("HTTP_REFERER", ""), site.hosts),
             **parse_language(environ.get("HTTP_ACCEPT_LANGUAGE", "")),
             **time_facts(now, address.get("geo.timezone"), site.timezone),

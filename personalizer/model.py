@@ -128,6 +128,7 @@ class Visitor:
     `id` names the visitor (16 ASCII characters); `unit` is whom an experiment deals to, None when nobody may be.
     `sources` may also name facts that are not known here. `arms` are the sticky arms that the cookie carried,
     `"<experiment>:<phase>"` → arm. `ad_ref` is `pz=`, verbatim. `persona` is the one that a signed link names.
+    `company` is the visit's company (`""`: none) where a link or form declared one; None: it is the fact.
     `not_counted` says why this visit is served and logged but never counted, None when it counts.
     """
 
@@ -141,6 +142,7 @@ class Visitor:
     ad_ref: str | None
     not_counted: str | None
     persona: str | None
+    company: str | None
 
     def __init__(
         self,
@@ -154,6 +156,7 @@ class Visitor:
         ad_ref: str | None = None,
         not_counted: str | None = None,
         persona: str | None = None,
+        company: str | None = None,
     ) -> None:
         self.facts = facts
         self.sources = sources
@@ -165,6 +168,7 @@ class Visitor:
         self.ad_ref = ad_ref
         self.not_counted = not_counted
         self.persona = persona
+        self.company = company
 
 
 @dataclass(slots=True, init=False)

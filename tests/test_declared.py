@@ -18,7 +18,8 @@ from servers import Client, decision_of, lake_rows, run_command, run_server, unt
 
 from personalizer.cli.sign import sign_url
 from personalizer.content.compile import check_workspace, load_content
-from personalizer.decision.decide import decide
+from personalizer.decision.decide import decide, find_company
+from personalizer.decision.registry import Experiment
 from personalizer.errors import PersonalizerError
 from personalizer.model import CustomFact, FactType, Range, Reason, SiteRules, Source
 from personalizer.visitor.company import Companies, open_company_file
@@ -38,6 +39,19 @@ CUSTOM = (
 )
 OWN = replace(SITE, custom=CUSTOM)
 KEYS = Keys([b"k" * 32])
+BY_COMPANY = Experiment(
+    key="one",
+    page="home",
+    row="a",
+    arms=("a", "b"),
+    weights=(0.5, 0.5),
+    coverage=1,
+    ranges=((0, 0.5), (0.5, 1)),
+    namespace=None,
+    running=True,
+    goal="lead",
+    by_company=True,
+)
 
 
 @pytest.fixture
@@ -225,6 +239,18 @@ def test_what_the_workspace_does_not_ask_for_any_more_is_forgotten(reader: Visit
     assert told(browser, "budget=5&trade=cars")
     only_signed = (CUSTOM[0]._replace(url=()), CUSTOM[1]._replace(type=FactType.NUMBER))
     assert told(browser, site=replace(SITE, custom=only_signed)) == {}
+
+
+def test_a_declared_company_deals_nobody_anew(reader: VisitorReader) -> None:
+    """An experiment of companies deals to the visit's own."""
+    browser = Browser(reader)
+    assert browser.view().visitor.company is None
+    reading = browser.view(query=signed(company__domain="halden.example"))
+    assert (reading.visitor.facts["company.domain"], reading.visitor.company) == ("halden.example", "nordlicht.example")
+    reader.declare(reading.visitor, reading.memory, form_claims({}, "a@lumen.example", ()), SITE)
+    assert find_company(BY_COMPANY, reading.visitor) == "nordlicht.example"
+    stranger = Browser(reader, address=MUNICH).view(query=signed(company__domain="halden.example")).visitor
+    assert find_company(BY_COMPANY, stranger) is None
 
 
 # --- forms ---

@@ -225,11 +225,11 @@ def find_arm(experiment: Experiment, visitor: Visitor) -> tuple[Reason, int | No
 
 def find_company(experiment: Experiment, visitor: Visitor) -> str | None:
     """The company that an experiment deals to: the one that was known at the visit's first view, and stays for it. What
-    an ad or a list adds is no part of that."""
+    an ad or a list adds, or a link or form declares, is no part of that."""
     if not experiment.by_company:
         return None
-    domain = visitor.facts.get("company.domain")
-    return None if domain is None else str(domain)
+    domain = visitor.facts.get("company.domain") if visitor.company is None else visitor.company
+    return str(domain) if domain else None
 
 
 def deal(experiment: Experiment, unit: str) -> tuple[Reason, int | None]:

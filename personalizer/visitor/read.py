@@ -176,6 +176,8 @@ class VisitorReader:
         facts, sources = visitor.facts, {**visitor.sources, **told.sources}
         domain = told.facts.get("company.domain")
         if domain is not None:
+            if visitor.company is None:
+                visitor.company = str(facts.get("company.domain", ""))
             company = self._find_domain(str(domain))
             domain = company.get("company.domain", domain)  # a company's own of several domains
             if domain != facts.get("company.domain"):

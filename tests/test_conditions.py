@@ -352,6 +352,34 @@ def test_a_place_with_names_in_other_languages_is_found_by_its_english_one() -> 
     assert list(index.true_rules(facts)) == [f"r{FEW}", f"r{FEW + 1}"]
 
 
+SAP = {"company.technologies": {"has": "sap"}}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"geo.country": "DE", **SAP},
+        {"geo.country": "DE", "any": [SAP]},
+        {"all": [{"geo.country": "DE"}, {"all": [SAP]}]},
+        {"geo.country": "DE", "company.technologies": {"has": "sap", "has_any": ["sap", "datev"]}},
+        {"all": [{"any": [{"company.technologies": {"has_any": ["sap"]}}]}, {"any": [{"geo.country": "DE"}]}]},
+    ],
+)
+def test_a_list_is_never_one_of_two_facts_that_are_looked_up_together(rule: dict[str, Any]) -> None:
+    index = RuleIndex([(f"r{place}", compiled(one)) for place, one in enumerate([*NEVER, rule])])
+    assert index.true_rules({"geo.country": "DE", "company.technologies": ("SAP", "Datev")}) == [f"r{FEW}"]
+
+
+def test_what_is_long_is_answered_and_not_remembered() -> None:
+    answers: Answers = Cache(64)
+    rules = [*NEVER, {"utm.campaign": {"starts_with": "x"}}]
+    index = RuleIndex([(f"r{place}", compiled(one)) for place, one in enumerate(rules)], answers)
+    for length, remembered in ((64, True), (65, False)):
+        asked = {"utm.campaign": "x" * length}
+        assert index.first(asked) == f"r{FEW}"
+        assert any("x" * length in question for question in answers._newer) is remembered
+
+
 def test_the_index_does_not_try_every_rule() -> None:
     """2,000 rules on one fact each: a visitor who has the value of one is asked one rule, not all."""
     rules = [(f"r{n}", compiled({"utm.campaign": f"c{n}", "visit.count": {"gte": 1}})) for n in range(2_000)]

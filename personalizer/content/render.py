@@ -111,6 +111,7 @@ class Rendering:
                 text = str(value)
                 if names is not None:
                     text = names.get(text, text)
+                text = text[:TOKEN_LIMIT]
                 pieces[place] = known.get(text) or known.put(text, escaper(text))
         for places, text in ((self._decision, decision), (self._row, row), (self._arm, arm)):
             encoded = text.encode()

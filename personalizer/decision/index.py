@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from personalizer.cache import Cache
-from personalizer.decision.conditions import All, Any_, Compare, Condition, Node
+from personalizer.decision.conditions import All, Any_, Compare, Condition, Node, walk_leaves
 from personalizer.model import Facts, FactType, Range
 
 FEW = 16  # so many rules are tried faster one by one than found by their values
@@ -22,7 +22,8 @@ PAIRS = 64  # so many pairs of values at most are listed for one rule
 
 FEWEST = 2  # so many rules are tried as fast as an answer is found
 MOST_FACTS = 8  # rules that ask about more are seldom asked the same question twice, and remember nothing
-REMEMBERED = 65_536  # answers of all indexes of a registry together, about 15 MB
+LONGEST = 64  # characters of a text by which an answer is remembered; longer ones are rare, and fill the memory
+REMEMBERED = 65_536  # answers of all indexes of a registry together, about 15 MB; 50 where every text is new and long
 
 Key = tuple[object, ...]
 Required = tuple[tuple[str, ...], frozenset[Key]]  # one or two facts, and the folded values of which they must have one
@@ -94,6 +95,8 @@ class RuleIndex:
         asked: list[object] = [id(self)]
         for name, bounds in self._asked:
             value = facts.get(name)
+            if isinstance(value, str) and len(value) > LONGEST:
+                return self._find(facts) or None
             asked.append(value if value is None or not bounds else _place(value, bounds))
         question = tuple(asked)
         known = answers.get(question)
@@ -174,7 +177,7 @@ def _count(required: list[Required]) -> int:
 
 def _pair(node: All, found: list[list[Required]]) -> list[Required] | None:
     """Two facts of which both are required: together they find far fewer rules than each of them."""
-    lists = {leaf.fact for leaf in node.children if isinstance(leaf, Compare) and leaf.type is FactType.LIST}
+    lists = {leaf.fact for leaf in walk_leaves(node) if leaf.type is FactType.LIST}
     single = [one[0] for one in found if len(one) == 1 and len(one[0][0]) == 1 and one[0][0][0] not in lists]
     single.sort(key=lambda required: (len(required[1]), required[0]))
     if len(single) < 2 or single[0][0] == single[1][0]:

@@ -1,12 +1,13 @@
 """Publishing under load, and what a workspace's size costs: `python -m benchmarks.publish`.
 
-What enters: a folder for what is generated. What leaves: `Publish` and `Growth` figures. Must not: leave a process
-behind, or leave loopback.
+What enters: a folder for what is generated. What leaves: `Publish` and `Growth` figures, and the longest pause of an
+interpreter. Must not: leave a process behind, or leave loopback.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,10 +25,17 @@ from pathlib import Path
 from benchmarks import BenchError
 from benchmarks.large import Scale, write_large
 from benchmarks.workspace import HOST
+from personalizer.config import Settings
+from personalizer.content.files import hash_workspace
+from personalizer.content.store import content_file, finish, read_content
+from personalizer.edge.state import open_edge
+from personalizer.edge.swap import follow_supervisor
 from personalizer.process import die_with_parent
 from personalizer.serve import answers, probe_port
+from personalizer.visitor.read import open_visitor_reader
 
 QUIET_SECONDS = 8
+TICK = 0.0005  # seconds between two looks at whether an interpreter goes on
 THINKING = 0.002  # seconds between two requests of the one who measures
 LOAD_CONNECTIONS = 4
 LONGEST = 180  # seconds that a publish may take
@@ -72,13 +81,13 @@ class Growth:
     file: float  # megabytes of the kept content
 
 
-def measure_publish(folder: Path, scale: Scale = PUBLISHED) -> Publish:
-    """Serve a workspace, put load on it, change it, and see what its visitors notice."""
+def measure_publish(folder: Path, scale: Scale = PUBLISHED, seconds: int = QUIET_SECONDS) -> Publish:
+    """Serve a workspace, put load on it, change it, and see what its visitors notice; `seconds` in quiet, before."""
     root = write_large(folder / "published", scale)
     with _serve(folder, root) as (port, log), _load(port) as load:
         ask = _Asker(port)
         ask.until(time.monotonic() + 2)  # caches fill
-        quiet = ask.until(time.monotonic() + QUIET_SECONDS)
+        quiet = ask.until(time.monotonic() + seconds)
         began = time.monotonic()
         write_large(root, scale, edition=2)
         changed = time.monotonic()
@@ -88,7 +97,7 @@ def measure_publish(folder: Path, scale: Scale = PUBLISHED) -> Publish:
             now = time.monotonic()
             if not live and "edition 2" in ask.body:
                 live = now
-                freed = now + 2 * QUIET_SECONDS  # the grace, and time to free
+                freed = now + 2 + 2 * seconds  # the grace, and time to free
             if not told and "publishing revision" in log.read_text():
                 told = now
             if now - changed > LONGEST:
@@ -102,15 +111,58 @@ def measure_publish(folder: Path, scale: Scale = PUBLISHED) -> Publish:
     )  # fmt: skip
 
 
+def measure_pause(folder: Path, scale: Scale = PUBLISHED) -> float:
+    """The longest time, in ms, for which a worker's interpreter lets no request go on while it takes over new content
+    and frees the old. In a process of its own, with a worker's own thread for it."""
+    root, data = folder / "handed", folder / "data-handed"
+    revisions = []
+    for edition in (1, 2):
+        write_large(root, scale, edition)
+        revisions.append(hash_workspace(root))
+        _run(
+            "from pathlib import Path\nfrom personalizer.content.compile import load_content\n"
+            "from personalizer.content.store import save_content\n"
+            f"save_content(Path({str(data)!r}), load_content(Path({str(root)!r})))"
+        )
+    settings = _settings(root, data)
+    pause, *_ = _run(f"from benchmarks.publish import hand_over\nprint(hand_over({settings}, *{revisions!r}))")
+    return pause
+
+
+def hand_over(settings: Settings, old: str, new: str) -> float:
+    """In that process: be a worker with the content of `old`, take over that of `new`, and look at the clock."""
+    gc.disable()
+    content = finish(read_content(content_file(settings.data, old)))
+    gc.freeze()
+    gc.enable()
+    edge = open_edge(settings, content, open_visitor_reader(settings))
+    del content  # the worker's thread alone lets it go
+    ours, theirs = socket.socketpair()
+    worker = threading.Thread(target=follow_supervisor, args=(edge, settings, theirs), daemon=True)
+    worker.start()
+    ours.sendall(f"{new}\n".encode())
+    ours.shutdown(socket.SHUT_WR)  # with this one, it ends
+    longest, last = 0.0, time.monotonic()
+    while worker.is_alive():
+        time.sleep(TICK)
+        now = time.monotonic()
+        longest, last = max(longest, now - last - TICK), now
+    return longest * 1000
+
+
 def measure_growth(folder: Path, sizes: tuple[Scale, ...] = SIZES) -> list[Growth]:
     """Check and load workspaces of some sizes, each in a fresh process."""
     return [_measure_size(folder, scale) for scale in sizes]
 
 
+def _settings(root: Path, data: Path) -> str:
+    return f"load_settings({{'workspace': {str(root)!r}, 'data': {str(data)!r}}}, environ={{}})"
+
+
 def _measure_size(folder: Path, scale: Scale) -> Growth:
     root = write_large(folder / f"size-{scale.icps}", scale)
     data = folder / f"data-{scale.icps}"
-    settings = f"load_settings({{'workspace': {str(root)!r}, 'data': {str(data)!r}}}, environ={{}})"
+    settings = _settings(root, data)
     check = f"from personalizer.content.compile import load_content\nload_content({settings}.workspace)"
     load = f"from personalizer.publish import open_content\nkept = open_content({settings})"
     checked, _ = _run(check)
@@ -127,14 +179,13 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
 
 
-def _run(code: str) -> tuple[float, float]:
-    """Processor seconds and megabytes of a fresh process that runs `code`, its imports included."""
+def _run(code: str) -> list[float]:
+    """What `code` prints in a fresh process, and the processor seconds and megabytes of that, its imports included."""
     code = f"from personalizer.config import load_settings\n{code}\n{_USED}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(f"A workspace could not be read: {done.stderr[-1000:]}")
-    seconds, megabytes = done.stdout.split()
-    return float(seconds), float(megabytes)
+    return [float(figure) for figure in done.stdout.split()]
 
 
 # --- a server, load, and one who measures ---
@@ -256,6 +307,7 @@ def _waits(waits: list[float]) -> Waits:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="personalizer-publish-") as name:
         print(json.dumps(asdict(measure_publish(Path(name))), indent=1))
+        print(f"longest pause of a worker's interpreter: {measure_pause(Path(name)):.1f} ms")
         for growth in measure_growth(Path(name)):
             print(json.dumps(asdict(growth)))
 

@@ -14,6 +14,7 @@ from benchmarks.browser import measure_browser
 from benchmarks.figures import Findings, Say
 from benchmarks.growth import measure_growth
 from benchmarks.matching import measure_matching
+from benchmarks.publishing import measure_publishing
 from benchmarks.sizes import Size
 from benchmarks.workspace import Bench
 
@@ -33,6 +34,7 @@ ROWS: Mapping[str, _Row] = {
     "5": _Row("matching, against GrowthBook's SDK", measure_matching),
     "6": _Row("a cold visitor, against a warm one", None),
     "7": _Row("gzip, against uncompressed", None),
+    "8": _Row("publishing under load", measure_publishing),
     "11": _Row("the page in Chromium", measure_browser),
     "growth": _Row("rules, variants, workers", measure_growth),
 }

@@ -40,6 +40,21 @@ def test_rows_are_measured(tmp_path: Path) -> None:
     assert all(figure["name"] in told for figure in found["figures"])
 
 
+def test_publishing_is_measured(tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    done = run_bench("--quick", "--rows", "8", "--json", str(found))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(found.read_text())
+    assert told["not measured"] == {}
+    failed, pause, _, check, load = (figure["value"] for figure in told["figures"])
+    assert failed == 0
+    assert pause > 0
+    assert 0 < load < check
+    (publish,) = told["rounds"]["publish"]
+    assert publish["load"] > 100
+    assert publish["handover"]["requests"] > 100
+
+
 def test_a_row_that_cannot_be_measured_says_why() -> None:
     done = run_bench("--quick", "--rows", "11", PATH="/nowhere")
     assert done.returncode == 0, done.stderr

@@ -185,11 +185,26 @@ def loaded(pid: int) -> str:
 def test_edge_workers_load_nothing_that_reports_or_redis_need(server: Server) -> None:
     """Every start of a worker is a fork of the supervisor: what neither loads costs neither memory nor time."""
     for pid in (server.process.pid, *server.workers()):
-        for library in ("deltalake", "pyarrow", "duckdb", "scipy", "hiredis"):
+        for library in ("deltalake", "pyarrow", "duckdb", "scipy", "numpy", "pandas", "hiredis"):
             assert library not in loaded(pid)
     (collector,) = server.collectors()
     assert "/deltalake/" in until(lambda: loaded(collector) if "/deltalake/" in loaded(collector) else "")
     assert not any("redis" in command_of(child) for child in server.children())
+
+
+def test_the_first_page_comes_soon(tmp_path: Path) -> None:
+    """About 0.7 s of a processor from nothing to the first page, and less with kept content; the rest is for slow and
+    busy machines."""
+    for _ in ("compiled", "as it was kept"):
+        with run_server(tmp_path / "data") as started:
+            assert Client(started).get("/payroll").status == 200
+            assert sum(map(cpu_seconds, (started.process.pid, *started.workers()))) < 3
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def test_hosts_workers_and_threads_are_settings(tmp_path: Path) -> None:

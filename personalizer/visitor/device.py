@@ -14,11 +14,19 @@ from ua_parser.core import OS, Device, Domain
 from ua_parser.core import UserAgent as Browser
 from ua_parser.loaders import load_lazy_builtins
 from ua_parser.regex import Resolver
-from user_agents.parsers import UserAgent, parse_browser, parse_device, parse_operating_system
 
 from personalizer.cache import Cache
 from personalizer.model import Facts
+from personalizer.visitor import python_engine
 from personalizer.visitor.bots import load_rules, names_bot
+
+python_engine.put_off()
+from user_agents.parsers import (  # noqa: E402 - only now, without that engine
+    UserAgent,
+    parse_browser,
+    parse_device,
+    parse_operating_system,
+)
 
 MAX_AGENT = 512  # characters
 

@@ -276,21 +276,41 @@ class _Asker:
         self.waits: list[tuple[float, float]] = []
         self.failed = 0
         self.body = ""
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._socket = self._connect()
         self._request = f"GET /page-0 HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 
     def once(self) -> None:
         start = time.monotonic()
-        self._socket.sendall(self._request)
-        head, _, body = self._socket.recv(1 << 18).partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        while len(body) < length:
-            body += self._socket.recv(1 << 18)
+        try:
+            head, self.body = self._ask()
+            self.failed += not head.startswith("HTTP/1.1 200")
+        except OSError:
+            self.failed += 1
+            self._socket.close()
+            self._socket = self._connect()
         self.waits.append((start, (time.monotonic() - start) * 1000))
-        self.failed += not head.startswith(b"HTTP/1.1 200")
-        self.body = body[:2000].decode("utf-8", "replace")
         time.sleep(THINKING)
+
+    def _connect(self) -> socket.socket:
+        made = socket.create_connection(("127.0.0.1", self._port), timeout=20)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    def _ask(self) -> tuple[str, str]:
+        """The head of an answer, and the first of its body. Raises OSError when it does not come whole."""
+        self._socket.sendall(self._request)
+        head, _, body = self._receive().partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        while len(body) < length:
+            body += self._receive()
+        return head.decode("latin-1"), body[:2000].decode("utf-8", "replace")
+
+    def _receive(self) -> bytes:
+        received = self._socket.recv(1 << 18)
+        if not received:
+            raise ConnectionResetError("the server closed the connection")
+        return received
 
     def until(self, end: float) -> Waits:
         first = len(self.waits)

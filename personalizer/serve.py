@@ -35,6 +35,7 @@ from personalizer.errors import PersonalizerError, StartError
 from personalizer.process import die_with_parent
 from personalizer.publish import Publisher, open_content
 from personalizer.reload import LookupWatch
+from personalizer.running import LOCK, write_running
 from personalizer.visitor.read import VisitorReader, open_visitor_reader
 from personalizer.worker import run_worker
 
@@ -81,7 +82,7 @@ class Supervisor:
 
         Raises StartError, SettingError, DataError or ContentError when this cannot serve.
         """
-        self._lock = lock_data(self.settings.data, "server.lock", "Another server")
+        self._lock = lock_data(self.settings.data, LOCK, "Another server")
         self.settings = replace(self.settings, port=probe_port(self.settings.host, self.settings.port))
         if self.settings.watch:
             self._publisher = Publisher(self.settings)
@@ -89,6 +90,7 @@ class Supervisor:
         reader = open_visitor_reader(self.settings)
         self._watch = LookupWatch(self.settings.data, reader, die_with_parent)
         save_settings(self.settings)
+        write_running(self.settings.data, self._content.registry.revision)
         for number in range(self.settings.workers):
             worker = _Child(lambda: 0, f"edge worker {number + 1}")
             worker.start = partial(self._fork_worker, worker, reader)
@@ -141,6 +143,7 @@ class Supervisor:
             log.info("%s", change)
         revision = content.registry.revision
         log.info("publishing revision %s", revision[:12])
+        write_running(self.settings.data, revision)
         for child in self._children:
             if child.channel is not None and child.pid:
                 child.behind = True

@@ -34,11 +34,25 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": BASE | {"edge"},
     "reload": BASE | {"visitor"},
     "publish": BASE | {"content", "process"},
+    "running": set(),
     "worker": BASE | {"edge", "app", "reload"},
-    "serve": BASE | {"decision", "visitor", "content", "events", "edge", "process", "publish", "reload", "worker"},
+    "serve": BASE
+    | {"decision", "visitor", "content", "events", "edge", "process", "publish", "reload", "running", "worker"},
     "simulation": BASE | {"decision", "visitor", "content", "events", "process", "serve"},
     "cli": BASE
-    | {"decision", "visitor", "content", "events", "leads", "reports", "simulation", "app", "serve", "reload"},
+    | {
+        "decision",
+        "visitor",
+        "content",
+        "events",
+        "leads",
+        "reports",
+        "simulation",
+        "app",
+        "serve",
+        "reload",
+        "running",
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -35,7 +35,8 @@ from servers import (
     send_raw,
 )
 
-from personalizer.cli.explain import Explanation, build_environ, explain_request, load_explainer
+from personalizer.cli.explain import Explanation, build_environ, explain_request, open_reader
+from personalizer.cli.live import load_live
 from personalizer.config import load_settings
 from personalizer.content.links import ad_links
 from personalizer.content.load import load_documents
@@ -445,7 +446,7 @@ def test_a_wrong_method_is_told_the_right_one(server: Server, method: str, path:
 def test_explain_agrees_with_what_was_served_to_500_visitors(server: Server) -> None:
     dice = random.Random(500)
     settings = load_settings({"data": str(server.data), "workspace": str(WORKSPACE)}, environment({}))
-    registry, reader = load_explainer(settings)
+    registry, reader = load_live(settings).content.registry, open_reader(settings)
     links = [link.try_url.partition(".example")[2] for link in ad_links(load_documents(WORKSPACE))]
     paths = [
         *links,

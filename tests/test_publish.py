@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -19,11 +20,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import orjson
 import pytest
 from servers import WORKSPACE, Client, Server, run_command, run_server, running, until
 
 from personalizer.content.compile import Content
 from personalizer.content.counters import read_counters
+from personalizer.content.files import hash_workspace
 from personalizer.content.store import finish, read_content, remove_others, save_content
 from personalizer.publish import SETTLE_SECONDS, Watch
 
@@ -102,6 +105,37 @@ def test_a_mistake_keeps_what_was_published_and_is_told(site: Path, tmp_path: Pa
         icp.write_text(text, "utf-8")
         edit(site, "Mended")
         until(lambda: headline_of(server) == "Mended")
+
+
+def test_explain_and_report_see_what_is_served(site: Path, tmp_path: Path) -> None:
+    """The content that was published, whatever lies in the files since; once nothing is served, the files."""
+    page, data = site / "variants/pages/payroll/page.yaml", tmp_path / "data"
+
+    def explain() -> subprocess.CompletedProcess[str]:
+        return run_command("explain", "/wages", "--data", str(data), "--json", WORKSPACE=str(site))
+
+    with run_server(data, workspace=site, WATCH="yes") as server:
+        text = page.read_text("utf-8").replace("path: /payroll\n", "path: /wages\n")
+        page.write_text(text, "utf-8")
+        until(lambda: "published revision" in server.log.read_text())
+        page.write_text(text.replace("path: /wages\n", "path: /salaries\n") + "\nmistake: yes\n", "utf-8")
+        until(lambda: "stays" in server.log.read_text())
+        assert Client(server).get("/wages").status == 200
+        told = orjson.loads(explain().stdout)
+        assert (told["revision"][:12], told["served"]) == (revision_of(server), True)
+        assert told["decision"]["status"] == 200
+        shown = run_command("explain", "/wages", "--data", str(data), WORKSPACE=str(site)).stdout
+        assert f"Revision {revision_of(server)}, as process {server.process.pid} serves it." in shown
+        assert "have changed since and are not published" in shown
+        reported = run_command("report", "--data", str(data), WORKSPACE=str(site))
+        assert reported.returncode == 0, reported.stderr
+        other = run_command("explain", "/payroll", "--data", str(data), "--json", WORKSPACE=str(WORKSPACE))
+        assert orjson.loads(other.stdout)["served"] is False, "the server has another workspace"
+
+    assert "mistake" in explain().stderr
+    page.write_text(text, "utf-8")
+    told = orjson.loads(explain().stdout)
+    assert (told["revision"], told["served"]) == (hash_workspace(site), False)
 
 
 def test_it_says_what_a_publish_raises(site: Path, tmp_path: Path) -> None:

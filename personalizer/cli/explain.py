@@ -19,10 +19,9 @@ from rich.markup import escape
 from rich.table import Table
 from werkzeug.test import EnvironBuilder
 
+from personalizer.cli.live import Live, load_live
 from personalizer.cli.options import read_settings_of_server, workspace_and_data
 from personalizer.config import Settings
-from personalizer.content.compile import apply_counters, load_content
-from personalizer.content.counters import read_counters
 from personalizer.decision.conditions import say
 from personalizer.decision.decide import decide
 from personalizer.decision.registry import Registry
@@ -65,14 +64,12 @@ def explain_request(registry: Registry, reader: VisitorReader, environ: dict[str
     return Explanation(visitor, decision, trace_decision(registry, visitor, decision), anonymous)
 
 
-def load_explainer(settings: Settings) -> tuple[Registry, VisitorReader]:
-    """The registry with this data directory's counters, and a reader with its keys; nothing is written."""
-    content = apply_counters(load_content(settings.workspace), read_counters(settings.data))
+def open_reader(settings: Settings) -> VisitorReader:
+    """A reader with this data directory's keys; nothing is written."""
     secret = settings.secret_key or (settings.data / "secret").exists()
     keys = load_keys(settings) if secret else Keys((secrets.token_bytes(32),))
     salts = Salts(settings.data / "salt", fixed=secrets.token_bytes(32))
-    reader = VisitorReader(open_geo(settings), open_companies(settings), keys, salts, settings.trusted_proxies)
-    return content.registry, reader
+    return VisitorReader(open_geo(settings), open_companies(settings), keys, salts, settings.trusted_proxies)
 
 
 def build_environ(
@@ -117,13 +114,14 @@ def explain(
       personalizer explain /payroll --ip 198.51.100.7 --header 'Accept-Language=de'
     """
     settings = read_settings_of_server(workspace=workspace, data=data)
-    registry, reader = load_explainer(settings)
+    live = load_live(settings)
     environ = build_environ(url, ip, user_agent, _read_headers(headers), cookie)
-    explanation = explain_request(registry, reader, environ, _read_time(at).timestamp())
+    reader = open_reader(settings)
+    explanation = explain_request(live.content.registry, reader, environ, _read_time(at).timestamp())
     if as_json:
-        click.echo(render_json(explanation))
+        click.echo(render_json(explanation, live))
     else:
-        _print_explanation(explanation)
+        _print_explanation(explanation, live)
 
 
 def _read_headers(headers: Sequence[str]) -> list[tuple[str, str]]:
@@ -146,14 +144,16 @@ def _read_time(text: str | None) -> dt.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
-def render_json(explanation: Explanation) -> str:
-    """`{"decision": …, "visitor": …, "trace": [steps], "chances": {…}}`."""
+def render_json(explanation: Explanation, live: Live) -> str:
+    """`{"revision": …, "served": …, "decision": …, "facts": {…}, "trace": [steps], "chances": {…}}`."""
     decision = asdict(explanation.decision)
     facts = {
         name: {"value": value, "source": explanation.trace.sources[name]}
         for name, value in decision.pop("facts").items()
     }
     document = {
+        "revision": live.content.registry.revision,
+        "served": live.served,
         "decision": decision,
         "anonymous": explanation.anonymous,
         "chances": explanation.trace.chances,
@@ -170,7 +170,7 @@ def _plain(value: Any) -> Any:
 _VERDICTS = {True: "true", False: "false", None: "unknown"}
 
 
-def _print_explanation(explanation: Explanation) -> None:
+def _print_explanation(explanation: Explanation, live: Live) -> None:
     console = Console(soft_wrap=True, highlight=False)
     decision = explanation.decision
     console.print(f"[bold]{escape(decision.shown)}[/]  HTTP {decision.status}", end="")
@@ -190,6 +190,7 @@ def _print_explanation(explanation: Explanation) -> None:
     for name in sorted(decision.facts):
         table.add_row(name, escape(say_code(name, say(decision.facts[name]))), explanation.trace.sources[name])
     console.print(table)
+    console.print(f"\n[bold]Content[/]\n{escape(live.origin)}")
 
 
 def _print_rule(console: Console, rule: Rule) -> None:

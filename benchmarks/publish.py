@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,14 +55,15 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """One publish under load. `failed`: requests that were not answered 200, of the load and of the one who measures.
+    """One publish under load. `failures`: what came of requests that were not answered 200, of the load and of the one
+    who measures, and how many ms after the change.
 
     `handover` are the answers from the moment at which workers are told until the old content is freed.
     """
 
     rules: int
     seconds: float  # from the last change of a file until the new page is served
-    failed: int
+    failures: tuple[str, ...]
     load: int  # requests of the load, meanwhile and before
     quiet: Waits
     publishing: Waits
@@ -90,6 +91,7 @@ def measure_publish(folder: Path, scale: Scale = PUBLISHED, seconds: int = QUIET
         quiet = ask.until(time.monotonic() + seconds)
         began = time.monotonic()
         write_large(root, scale, edition=2)
+        ask.connect()  # a server lets silent connections go
         changed = time.monotonic()
         told, live, freed = 0.0, 0.0, 0.0
         while not freed or time.monotonic() < freed:
@@ -104,16 +106,16 @@ def measure_publish(folder: Path, scale: Scale = PUBLISHED, seconds: int = QUIET
                 raise BenchError(f"The new content was not served within {LONGEST} s: {log.read_text()[-500:]}")
         publishing = [wait for start, wait in ask.waits if start >= began]
         handover = [wait for start, wait in ask.waits if start >= told]
-        failed = ask.failed
         sent, broken = load()
+    failures = tuple(f"{what}, {(when - changed) * 1000:,.0f}" for when, what in (*ask.failures, *broken))
     return Publish(
-        scale.icps, live - changed, failed + broken, sent, quiet, _waits(publishing), _waits(handover)
+        scale.icps, live - changed, failures, sent, quiet, _waits(publishing), _waits(handover)
     )  # fmt: skip
 
 
 def measure_pause(folder: Path, scale: Scale = PUBLISHED) -> float:
-    """The longest time, in ms, for which a worker's interpreter lets no request go on while it takes over new content
-    and frees the old. In a process of its own, with a worker's own thread for it."""
+    """The longest time, in ms of a processor, for which a worker's interpreter lets no request go on while it takes
+    over new content and frees the old. In a process of its own, with a worker's own thread for it."""
     root, data = folder / "handed", folder / "data-handed"
     revisions = []
     for edition in (1, 2):
@@ -142,11 +144,14 @@ def hand_over(settings: Settings, old: str, new: str) -> float:
     worker.start()
     ours.sendall(f"{new}\n".encode())
     ours.shutdown(socket.SHUT_WR)  # with this one, it ends
-    longest, last = 0.0, time.monotonic()
+    assert worker.ident is not None
+    clock = time.pthread_getcpuclockid(worker.ident)
+    longest, last = 0.0, 0.0
     while worker.is_alive():
+        with contextlib.suppress(OSError):  # it has just ended
+            now = time.clock_gettime(clock)
+            longest, last = max(longest, now - last), now
         time.sleep(TICK)
-        now = time.monotonic()
-        longest, last = max(longest, now - last - TICK), now
     return longest * 1000
 
 
@@ -221,10 +226,10 @@ def _serve(folder: Path, root: Path) -> Iterator[tuple[int, Path]]:
 _LOAD = """
 import http.client, json, sys, threading, time
 port, host, connections = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-sent = broken = 0
+sent, broken = 0, []
 stop = threading.Event()
 def visit(number):
-    global sent, broken
+    global sent
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     while not stop.wait(0.005):
         sent += 1
@@ -232,9 +237,10 @@ def visit(number):
             connection.request("GET", f"/page-{sent % 4}?utm_term=stock+{number}", headers={"Host": host})
             answer = connection.getresponse()
             answer.read()
-            broken += answer.status != 200
-        except OSError:
-            broken += 1
+            if answer.status != 200:
+                broken.append((time.monotonic(), str(answer.status)))
+        except (OSError, http.client.HTTPException) as error:
+            broken.append((time.monotonic(), repr(error)))
             connection.close()
 threads = [threading.Thread(target=visit, args=(number,)) for number in range(connections)]
 for thread in threads: thread.start()
@@ -246,7 +252,7 @@ print(json.dumps([sent, broken]))
 
 
 @contextlib.contextmanager
-def _load(port: int) -> Iterator[object]:
+def _load(port: int) -> Iterator[Callable[[], tuple[int, list[tuple[float, str]]]]]:
     """Visitors of four pages, until the block asks how many there were and how many were not served."""
     parent = os.getpid()
     process = subprocess.Popen(
@@ -257,7 +263,7 @@ def _load(port: int) -> Iterator[object]:
         preexec_fn=lambda: die_with_parent(parent),
     )
 
-    def end() -> tuple[int, int]:
+    def end() -> tuple[int, list[tuple[float, str]]]:
         said, _ = process.communicate(timeout=30)
         sent, broken = json.loads(said)
         return sent, broken
@@ -274,28 +280,30 @@ class _Asker:
 
     def __init__(self, port: int) -> None:
         self.waits: list[tuple[float, float]] = []
-        self.failed = 0
+        self.failures: list[tuple[float, str]] = []
         self.body = ""
         self._port = port
-        self._socket = self._connect()
+        self._socket = socket.socket()
+        self.connect()
         self._request = f"GET /page-0 HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 
     def once(self) -> None:
         start = time.monotonic()
         try:
             head, self.body = self._ask()
-            self.failed += not head.startswith("HTTP/1.1 200")
-        except OSError:
-            self.failed += 1
-            self._socket.close()
-            self._socket = self._connect()
+            if not head.startswith("HTTP/1.1 200"):
+                self.failures.append((time.monotonic(), head.partition("\r\n")[0]))
+        except OSError as error:
+            self.failures.append((time.monotonic(), repr(error)))
+            self.connect()
         self.waits.append((start, (time.monotonic() - start) * 1000))
         time.sleep(THINKING)
 
-    def _connect(self) -> socket.socket:
-        made = socket.create_connection(("127.0.0.1", self._port), timeout=20)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return made
+    def connect(self) -> None:
+        """Speak on a new connection."""
+        self._socket.close()
+        self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=20)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _ask(self) -> tuple[str, str]:
         """The head of an answer, and the first of its body. Raises OSError when it does not come whole."""

@@ -30,7 +30,7 @@ def measure_publishing(bench: Bench, size: Size, say: Say) -> Findings:
 
 def _findings(published: Sequence[Publish], pauses: Sequence[float], growth: Growth) -> Findings:
     added = tuple(max(0.0, one.publishing.p99 - one.quiet.p99) for one in published)
-    failed = tuple(float(one.failed) for one in published)
+    failed = tuple(float(len(one.failures)) for one in published)
     large = f"{growth.icps:,} ICPs and {growth.variants:,} variants"
     return Findings(
         figures=[

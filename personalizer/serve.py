@@ -90,7 +90,6 @@ class Supervisor:
         reader = open_visitor_reader(self.settings)
         self._watch = LookupWatch(self.settings.data, reader, die_with_parent)
         save_settings(self.settings)
-        write_running(self.settings.data, self._content.registry.revision)
         for number in range(self.settings.workers):
             worker = _Child(lambda: 0, f"edge worker {number + 1}")
             worker.start = partial(self._fork_worker, worker, reader)
@@ -143,7 +142,7 @@ class Supervisor:
             log.info("%s", change)
         revision = content.registry.revision
         log.info("publishing revision %s", revision[:12])
-        write_running(self.settings.data, revision)
+        self._write_down()
         for child in self._children:
             if child.channel is not None and child.pid:
                 child.behind = True
@@ -205,6 +204,16 @@ class Supervisor:
 
     def _start(self, child: _Child) -> None:
         child.pid, child.since, child.due = child.start(), time.monotonic(), 0.0
+        self._write_down()
+
+    def _write_down(self) -> None:
+        """Tell whoever looks at the data directory what is served, and by whom."""
+        assert self._content is not None
+        workers = [child.pid for child in self._children if child.channel is not None and child.pid]
+        try:
+            write_running(self.settings.data, self._content.registry.revision, workers)
+        except OSError as error:
+            log.warning("`explain` and `doctor` cannot be told what is served: %s", error)
 
     def _await_ready(self) -> None:
         """Wait until a page can be had; a worker that cannot even start has logged why."""

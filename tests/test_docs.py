@@ -26,6 +26,7 @@ from personalizer.config import SETTINGS
 from personalizer.content import models
 from personalizer.content.compile import SCHEMA
 from personalizer.decision.conditions import All, Any_, Compare, Node, Not, build_condition
+from personalizer.decision.index import REMEMBERED
 from personalizer.decision.parse import OPERATORS, compile_condition
 from personalizer.edge.limits import MAX_FORM, MAX_QUERY, MAX_SIGNALS
 from personalizer.edge.signals import MAX_SIGNS
@@ -284,6 +285,28 @@ def test_every_log_line_is_explained() -> None:
                     f"{path.name} logs {first.value!r}; docs/operations.md does not say it"
                 )
     assert logged
+
+
+def test_what_is_remembered_is_told() -> None:
+    """The size of every `Cache` stands in the table of what a worker remembers."""
+    told = read("docs/operations.md").partition("### Memory")[2].partition("\n## ")[0]
+    found = 0
+    for path in (ROOT / "personalizer").rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        constants = {
+            node.targets[0].id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            if isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "Cache") or path.name == "store.py":
+                continue
+            (size,) = node.args
+            value = size.value if isinstance(size, ast.Constant) else constants.get(ast.unparse(size), REMEMBERED)
+            assert f"{value:,}" in told, f"{path.name}: a cache of {value:,} is not in docs/operations.md"
+            found += 1
+    assert found > 15
 
 
 # --- links and words ---

@@ -107,7 +107,7 @@ def test_a_mistake_keeps_what_was_published_and_is_told(site: Path, tmp_path: Pa
         until(lambda: headline_of(server) == "Mended")
 
 
-def test_explain_and_report_see_what_is_served(site: Path, tmp_path: Path) -> None:
+def test_explain_report_and_doctor_see_what_is_served(site: Path, tmp_path: Path) -> None:
     """The content that was published, whatever lies in the files since; once nothing is served, the files."""
     page, data = site / "variants/pages/payroll/page.yaml", tmp_path / "data"
 
@@ -129,6 +129,10 @@ def test_explain_and_report_see_what_is_served(site: Path, tmp_path: Path) -> No
         assert "have changed since and are not published" in shown
         reported = run_command("report", "--data", str(data), WORKSPACE=str(site))
         assert reported.returncode == 0, reported.stderr
+        said = run_command("doctor", "--data", str(data), WORKSPACE=str(site)).stdout
+        (worker,) = server.workers()
+        found = re.search(rf"Edge worker 1 \(process {worker}\) holds (\d+) MB, (\d+) MB of them alone\.", said)
+        assert found and 0 < int(found[2]) < int(found[1]) < 1000
         other = run_command("explain", "/payroll", "--data", str(data), "--json", WORKSPACE=str(WORKSPACE))
         assert orjson.loads(other.stdout)["served"] is False, "the server has another workspace"
 

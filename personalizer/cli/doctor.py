@@ -19,6 +19,7 @@ from personalizer.content.sources import FROM_LISTS, missing_setting
 from personalizer.errors import DataError
 from personalizer.events.journal import list_journals
 from personalizer.reload import read_in_use
+from personalizer.running import find_running, measure_memory
 from personalizer.visitor.lookups import SETTINGS as LOOKUP_SETTINGS
 from personalizer.visitor.lookups import open_lookup, path_of
 
@@ -87,6 +88,7 @@ def _notes(settings: Settings, content: Content | None) -> Iterator[str]:
     if content is not None:
         yield from _unreachable(settings, content)
     yield from _journal_notes(settings.data)
+    yield from _memory_notes(settings.data)
 
 
 def _unreachable(settings: Settings, content: Content) -> Iterator[str]:
@@ -106,3 +108,12 @@ def _journal_notes(data: Path) -> Iterator[str]:
     size = sum(file.size for file in waiting)
     if size > 256 << 20:
         yield f"{len(waiting)} journal files hold {size >> 20} MB in {data}: is a collector running?"
+
+
+def _memory_notes(data: Path) -> Iterator[str]:
+    """What the workers of the server that runs on this directory hold."""
+    server = find_running(data)
+    for number, process in enumerate(server.workers if server else (), 1):
+        memory = measure_memory(process)
+        if memory is not None:
+            yield f"Edge worker {number} (process {process}) holds {memory.all} MB, {memory.own} MB of them alone."

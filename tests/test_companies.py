@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -143,39 +144,121 @@ def test_changes_of_owner_are_those_of_asking_every_network(owned: dict[ipaddres
         (",a.example,\u200b", "2: name: has only invisible characters."),
         (",a.example,,,72-1", "2: sic: '72-1' is no SIC code. Write its 2 to 4 digits."),
         (",a.example,,,,31-34", "2: naics: '31-34' is no NAICS code. Write its 2 to 6 digits."),
+        (",a.example,,,7300", "2: sic: there is no SIC code '7300'. Did you mean 73?"),
+        (",a.example,,,,541111", "2: naics: there is no NAICS code '541111'. Did you mean 54111?"),
         (",a.example,,,,,many", "2: employees: 'many' is no number or band. Write 240, 51-200, "),
         (",a.example,,,,,200-51", "2: employees: '200-51' is no number or band. "),
+        (
+            ",a.example,,,,,1.200",
+            "2: employees: '1.200' may be two numbers: is the separator one of thousands? Write it",
+        ),
+        (',a.example,,,,,"1,5"', "2: employees: '1,5' may be two numbers: "),
+        (",a.example,,,,,1.5", "2: employees: '1.5' is no whole number of people. Write 240, 51-200, or 10,000+."),
+        (
+            ",a.example,,,,,,$1.200M - $2M",
+            "2: revenue: '1.200' may be two numbers: is the separator one of thousands? ",
+        ),
+        (',a.example,,,,,,"12,00"', "2: revenue: '12,00' may be two numbers: "),
+        (",a.example,,,,,,,ZZ", "2: country: 'ZZ' is no country code. "),
+        (
+            ",a.example,,,,,,,UK",
+            "2: country: 'UK' is no country code. Write the ISO 3166 code of two letters, as DE or ",
+        ),
+        (
+            "0.0.0.0/0,a.example",
+            "2: network: '0.0.0.0/0' is wider than any company's. Write /8 or narrower, in IPv6 /16 ",
+        ),
+        ("1.0.0.0-200.0.0.0,a.example", "2: network: '1.0.0.0-200.0.0.0' is wider than any"),
+        ("::/0,a.example", "2: network: '::/0' is wider than any"),
+        ("::ffff:0:0/96,a.example", "2: network: '::ffff:0:0/96' is wider than any"),
+        *((f"{network},a.example", f"2: network: {network!r} is no network that visitors come from (") for network in (
+            "127.0.0.1", "0.0.0.0", "169.254.3.0/24", "224.0.0.0/8", "255.255.255.255", "::/16", "::1", "fe80::/64",
+            "ff02::1", "::ffff:127.0.0.1",
+        )),
+        (',a.example,"A GmbH', "2: name: the quote that opens here is never closed. Close it in the same line; a cell"),
+        (
+            ',a.example,"A" GmbH',
+            "2: has a cell that goes on after its closing quote. Quote the whole cell, and write a",
+        ),
         (",a.example,,,,,,-3", "2: revenue: '-3' is no number or band. "),
         (",a.example,,,,,,,Germany", "2: country: 'Germany' is no country code. Write the ISO 3166 code"),
         (",a.example,,,,,,,," + "x;" * 51, "2: technologies: has 51 names. Keep the 50 that matter."),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_cell_is_named_with_its_line_and_remedy(tmp_path: Path, row: str, mistake: str) -> None:
     if row != "10.0.0.0/8":
-        row += "," * (9 - row.count(","))
+        row += "," * (9 - re.sub('"[^"]*"', "", row).count(","))
     _, mistakes = build(write(tmp_path / "c.csv", row))
     assert len(mistakes) == 1 and mistakes[0].startswith(mistake), mistakes
+
+
+def test_numbers_codes_and_networks_as_people_write_them(tmp_path: Path) -> None:
+    rows = [
+        "10.0.0.0/8 192.168.0.0/16 fd00::/16,a.example,,,72,31-33,1200,1200000,xk,",
+        '169.0.0.0/8,b.example,,,737,5415,"1,200","$1,200,000.50 - 1.25B",AT,',
+        ",c.example,,,,,2.01k,1.2M,,",
+        ",d.example,,,,,1 200 - 10'000,0.75,,",
+    ]
+    companies = build_right(write(tmp_path / "c.csv", *rows))
+    found = [companies.find_domain(f"{letter}.example") for letter in "abcd"]
+    assert [facts["company.employees"] for facts in found] == [Range(1200, 1200)] * 2 + [
+        Range(2010, 2010),
+        Range(1200, 10_000),
+    ]
+    assert [facts["company.revenue"] for facts in found] == [
+        Range(1_200_000, 1_200_000),
+        Range(1_200_000.5, 1_250_000_000),
+        Range(1_200_000, 1_200_000),
+        Range(0.75, 0.75),
+    ]
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     rows = [
         "10.0.0.0/8,a.example,A,,,,,,,",
-        '10.0.0.0/8,b.example,"two\nlines",,,,,,,',
+        "10.0.0.0/8,b.example,,,,,many,,,",
         ",a.example,B,,,,,,,",
         "x,y,,,,,,,Z,",
         ",c.example a.example,C,,,,,,,",
+        '198.18.1.1,f.example,a"b,,,,,,,',
+        '198.18.1.1,d.example,"D GmbH,,,,,,,',
+        "198.18.1.1,e.example,E,,,,,,,",
+        ",,,,,,,,,",
+        ",,E,,,,many,,,",
     ]
     _, mistakes = build(write(tmp_path / "c.csv", *rows))
     starts = [
-        "5: name: is not what line 2 says of a.example. Write the same, or leave the cell empty.",
-        "6: network: 'x' is no network.",
-        "6: domain: 'y' is no domain.",
-        "6: country: 'Z' is no country code.",
-        "7: domain: a.example is already a domain of a.example. Keep it in one of the two rows.",
+        "3: employees: 'many' is no number or band.",
+        "4: name: is not what line 2 says of a.example. Write the same, or leave the cell empty.",
+        "5: network: 'x' is no network.",
+        "5: domain: 'y' is no domain.",
+        "5: country: 'Z' is no country code.",
+        "6: domain: a.example is already a domain of a.example. Keep it in one of the two rows.",
+        "8: name: the quote that opens here is never closed.",
+        "11: domain: is empty.",
+        "11: employees: 'many' is no number or band.",
         "3: network: 10.0.0.0/8 also belongs to the company of line 2. Keep it in one of the two rows.",
+        "9: network: 198.18.1.1/32 also belongs to the company of line 7. Keep it in one of the two rows.",
     ]
     assert len(mistakes) == len(starts)
     assert all(mistake.startswith(start) for mistake, start in zip(mistakes, starts, strict=True)), mistakes
+
+
+@pytest.mark.parametrize(
+    "header, told",
+    [
+        ("domain,employes,budget", ["1: there is no column 'employes'. Did you mean employees?",
+                                    "1: there is no column 'budget'. The first line names the columns: network, ",
+                                    "2: domain: 'y' is no domain."]),
+        ("domain,name,name", ["1: the column name is there twice. Keep one of them.", "2: domain: 'y' is no domain."]),
+        ("domian,name,country", ["1: there is no column 'domian'. Did you mean domain?"]),
+        ("network,name,country", ["1: there is no column domain. The first line names the columns: "]),
+    ],
+)  # fmt: skip
+def test_a_wrong_header_does_not_hide_the_rows(tmp_path: Path, header: str, told: list[str]) -> None:
+    _, mistakes = build(write(tmp_path / "c.csv", "y,,", header=f"{header}\n"))
+    assert len(mistakes) == len(told)
+    assert all(mistake.startswith(start) for mistake, start in zip(mistakes, told, strict=True)), mistakes
 
 
 def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path: Path) -> None:
@@ -187,10 +270,9 @@ def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "there is no column ''"),
-        ("domain,employes\n", "there is no column 'employes'. Did you mean employees?"),
-        ("network,name\n", "there is no column domain"),
-        ("domain,domain\n", "a column is there twice"),
+        ("", "c.csv is empty, or its first line is. The first line names the columns: network, domain, name, "),
+        ("a.example,A,5\n", "c.csv:1: names no column. The first line names the columns: network, domain, "),
+        ("PK\x03\x04\0\0", "c.csv is no text in UTF-8. In a spreadsheet, save it as CSV"),
         ("domain,name\n", "has no rows. Write one company a line under the header."),
     ],
 )
@@ -240,6 +322,15 @@ def test_a_damaged_table_is_never_opened(tmp_path: Path) -> None:
     table.write_bytes(whole + b"x")
     with pytest.raises(DataError, match="its size or checksum is wrong. Build it again"):
         open_companies(load_settings({"companies": str(table)}, environ={}))
+
+
+def test_a_csv_is_not_served_and_the_start_says_what_to_do(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.csv", LUMEN)
+    with pytest.raises(DataError, match=f"^PERSONALIZER_COMPANIES: {path} is a CSV file .*companies build {path}`"):
+        open_companies(load_settings({"companies": str(path)}, environ={}))
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(DataError, match="cannot be read"):
+        open_companies(load_settings({"companies": str(path)}, environ={}))
 
 
 def test_addresses_are_packed_in_one_order() -> None:

@@ -248,6 +248,8 @@ PLANTED: dict[str, str] = {
         ostwind.example,Ostwind,1,friend
         a.example,Too,many,target,cells
         www.halden.example,Halden a third time,,
+        b.example,"B GmbH,1,target
+        c.example,C,1,foe
     """,
     "variants/accounts/tier-2.csv": """
         domain;name
@@ -291,6 +293,8 @@ PLANTED_ELSEWHERE = [
     ("variants/accounts/tier-1.csv", 5, "'prospect'"),
     ("variants/accounts/tier-1.csv", 6, "quotes around commas"),
     ("variants/accounts/tier-1.csv", 7, "line 2"),
+    ("variants/accounts/tier-1.csv", 8, "cell 2: the quote that opens here is never closed."),
+    ("variants/accounts/tier-1.csv", 9, "'prospect'"),
     ("variants/accounts/tier-2.csv", 1, "domain,name,tier,relation"),
     ("variants/icp", 0, "`icps`"),
     ("templates/syntax.html", 5, "unexpected '}'"),

@@ -306,7 +306,7 @@ SHOP: dict[str, Any] = {
         "holdout": 0,
         "custom": {
             "budget": {"type": "number", "from": ["form.budget", "url.budget", "signed.budget"]},
-            "trade": {"type": "text", "from": ["url.trade"]},
+            "trade": {"type": "text", "from": "url.trade"},
             "class": {"type": "text"},
         },
         "derive": {

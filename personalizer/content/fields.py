@@ -51,6 +51,7 @@ def _as_list(value: Any) -> Any:
 
 Keys = Annotated[list[Key], BeforeValidator(_as_list)]
 Countries = Annotated[list[Annotated[str, StringConstraints(pattern=COUNTRY)]], BeforeValidator(_as_list)]
+Origins = Annotated[list[Annotated[str, StringConstraints(pattern=ORIGIN)]], BeforeValidator(_as_list)]
 Texts = Annotated[list[Text], BeforeValidator(_as_list)]
 
 

@@ -6,7 +6,6 @@ mistake, or know how documents refer to each other (`lint.py` does).
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from personalizer.content.validate import STAND_INS, D, check_model
 from personalizer.content.words import Words
 from personalizer.content.yaml import KeyPath, Parsed, parse_yaml
 from personalizer.errors import Problem
+from personalizer.visitor.csv_line import BrokenLineError, split_line
 
 
 @dataclass(slots=True, eq=False)
@@ -263,35 +263,44 @@ def _load_accounts(documents: Documents, folder: Path) -> None:
         text = _read(documents, path)
         if text is None:
             continue
-        reader = csv.DictReader(text.splitlines())
+        lines = _split_lines(documents, path, text)
+        line, columns = next(lines, (1, []))
+        if "domain" in columns and set(columns) <= set(_ACCOUNT_COLUMNS):
+            documents.accounts[path.stem] = list(_account_lines(documents, path, columns, lines))
+        else:
+            documents.report(path, f"has columns {columns}.", "Write domain,name,tier,relation.", line=line)
+
+
+def _split_lines(documents: Documents, path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Number and cells of each line that has any."""
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
-            columns = list(reader.fieldnames or [])
-            if "domain" in columns and set(columns) <= set(_ACCOUNT_COLUMNS):
-                documents.accounts[path.stem] = list(_account_lines(documents, path, reader))
-            else:
-                documents.report(path, f"has columns {columns}.", "Write domain,name,tier,relation.", line=1)
-        except csv.Error as error:
-            documents.report(path, f"is not CSV: {error}.", "Write one company a line.", line=reader.line_num)
+            if cells := split_line(line):
+                yield number, cells
+        except BrokenLineError as error:
+            cell = "" if error.cell is None else f"cell {error.cell + 1}: "
+            documents.report(path, f"{cell}{error.message}", error.remedy, line=number)
 
 
-def _account_lines(documents: Documents, path: Path, reader: csv.DictReader[str]) -> Iterator[AccountLine]:
+def _account_lines(
+    documents: Documents, path: Path, columns: list[str], lines: Iterator[tuple[int, list[str]]]
+) -> Iterator[AccountLine]:
     seen: dict[str, int] = {}
-    for row in reader:
-        if None in row:
-            documents.report(path, "has more cells than columns.", "Put quotes around commas.", line=reader.line_num)
+    for line, cells in lines:
+        if len(cells) > len(columns):
+            documents.report(path, "has more cells than columns.", "Put quotes around commas.", line=line)
             continue
-        parsed = Parsed(path, row, {(): reader.line_num}, [])
+        row = {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}
+        parsed = Parsed(path, row, {(): line}, [])
         documents.note(parsed)
-        account = check_model(
-            parsed, {key: value.strip() for key, value in row.items() if value and value.strip()}, models.Account
-        )
+        account = check_model(parsed, row, models.Account)
         if account is None:
             continue
         if account.domain in seen:
             parsed.report((), f"{account.domain} stands on line {seen[account.domain]} already.", "Keep one of them.")
             continue
-        seen[account.domain] = reader.line_num
-        yield AccountLine(path, reader.line_num, account)
+        seen[account.domain] = line
+        yield AccountLine(path, line, account)
 
 
 # --- templates ---

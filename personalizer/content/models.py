@@ -15,7 +15,6 @@ from personalizer.content.fields import (
     CURRENCY,
     FIELD,
     HOST,
-    ORIGIN,
     TEMPLATE,
     Countries,
     Date,
@@ -26,6 +25,7 @@ from personalizer.content.fields import (
     Keys,
     Language,
     Money,
+    Origins,
     Points,
     Share,
     Text,
@@ -73,7 +73,7 @@ class PrivacyRule(Document):
 
 class CustomFact(Document):
     type: Literal["text", "number", "flag"]
-    origin: Annotated[list[Annotated[str, StringConstraints(pattern=ORIGIN)]], Field(alias="from")] = []
+    origin: Annotated[Origins, Field(alias="from")] = []
 
 
 class Derivation(Document):

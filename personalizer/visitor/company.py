@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from personalizer.config import PREFIX, Settings
+from personalizer.errors import DataError
 from personalizer.model import Facts, Range
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.company_table import CompanyTable, is_company_table, open_company_table
+from personalizer.visitor.csv_line import is_text
 from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
 
 MAX_TECHNOLOGIES = 50
@@ -74,7 +76,23 @@ def open_company_file(path: Path) -> CompanyFile:
     """Open a file for the setting. Raises DataError as `open_companies` does."""
     if is_company_table(path):
         return open_company_table(f"{PREFIX}COMPANIES: {path}", path)
-    return open_mmdb("COMPANIES", path, _KEYS, "company or domain")
+    try:
+        return open_mmdb("COMPANIES", path, _KEYS, "company or domain")
+    except DataError:
+        if not _is_csv(path):
+            raise
+        remedy = f"Run `personalizer companies build {path}`, and name the table that it writes."
+        raise DataError(f"{PREFIX}COMPANIES: {path} is a CSV file and no table yet. {remedy}") from None
+
+
+def _is_csv(path: Path) -> bool:
+    """Whether the first line of a file is text with columns."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            header = file.readline(4096)
+    except OSError:
+        return False
+    return is_text(header) and any(delimiter in header for delimiter in ",;\t")
 
 
 def company_facts(record: Record) -> Facts:
@@ -131,7 +149,7 @@ def parse_band(value: object) -> Range | None:
 
 
 def _scaled(digits: str, unit: str) -> int | float:
-    number = float(re.sub(r"[,' ]", "", digits)) * _UNITS[unit.lower()]
+    number = round(float(re.sub(r"[,' ]", "", digits)) * _UNITS[unit.lower()], 6)  # 2.01k is 2010
     return int(number) if number.is_integer() else number
 
 

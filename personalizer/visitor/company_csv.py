@@ -6,20 +6,24 @@ line. Must not: hold more than one row, or guess what a wrong cell means.
 
 from __future__ import annotations
 
-import csv
 import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 from pathlib import Path
 from typing import IO, Any
+
+from babel import Locale
 
 from personalizer.config import Network
 from personalizer.errors import DataError, Problem
 from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.company import MAX_TECHNOLOGIES, parse_band, parse_domain
+from personalizer.visitor.csv_line import BrokenLineError, is_text, split_line
+from personalizer.visitor.industry import load_codes
 
 COLUMNS = (
     "network",
@@ -34,9 +38,15 @@ COLUMNS = (
     "technologies",
 )
 
+_KNOWN = f"The first line names the columns: {', '.join(COLUMNS)}. Only domain is needed."
 _SEVERAL = re.compile(r"[\s,;|]+")
 _TECHNOLOGIES = re.compile(r"[,;|]")
 _CODES = {"sic": re.compile(r"\d{2,4}"), "naics": re.compile(r"\d{2,6}|(?:31-33|44-45|48-49)")}
+_NUMBER = re.compile(r"\d(?:[\d.,' ]*\d)?")
+# Groups of three, or none; and no point before three digits, which in other countries would be such a group.
+_CLEAR = re.compile(r"(?:\d+|\d{1,3}(?:[,' ]\d{3})+)(?:\.(?!\d{3}$)\d+)?")
+_NO_COUNTRIES = {"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"}  # unions, places for the unknown, and locales for tests
+_WIDEST = {4: 8, 6: 16}  # by version, the shortest prefix
 _DIGITS = {"sic": "2 to 4", "naics": "2 to 6"}
 
 
@@ -69,63 +79,64 @@ def read_rows(path: Path, report: Report, advance: Callable[[int], None]) -> Ite
 class _RowReader:
     def __init__(self, path: Path, file: IO[str], report: Report, advance: Callable[[int], None]) -> None:
         self._path = path
+        self._file = file
         self._report = report
         self._advance = advance
         header = file.readline(65_536)
+        if not header.strip():
+            raise DataError(f"{path} is empty, or its first line is. {_KNOWN}")
+        if not is_text(header):
+            raise DataError(f"{path} is no text in UTF-8. In a spreadsheet, save it as CSV (UTF-8).")
         self._delimiter = max(",;\t", key=header.count)
         self._names = [name.strip().strip('"').lower() for name in header.rstrip("\r\n").split(self._delimiter)]
         self._check_header()
-        self._lines = csv.reader(self._counted(file), delimiter=self._delimiter)
         advance(len(header))
 
     def _check_header(self) -> None:
-        known = f"The columns are {', '.join(COLUMNS)}; domain is needed, the others may be left out."
-        for name in self._names:
+        near = {name: difflib.get_close_matches(name, COLUMNS, n=1) for name in self._names}
+        if not any(near.values()):
+            raise DataError(f"{self._path}:1: names no column. {_KNOWN}")
+        for name in near:
             if name not in COLUMNS:
-                near = difflib.get_close_matches(name, COLUMNS, n=1)
-                remedy = f"Did you mean {near[0]}?" if near else known
-                raise DataError(f"{self._path}:1: there is no column {name!r}. {remedy}")
-        if "domain" not in self._names or len(set(self._names)) < len(self._names):
-            what = "a column is there twice" if "domain" in self._names else "there is no column domain"
-            raise DataError(f"{self._path}:1: {what}. {known}")
-
-    def _counted(self, file: IO[str]) -> Iterator[str]:
-        for line in file:
-            self._advance(len(line))
-            yield line
+                remedy = f"Did you mean {near[name][0]}?" if near[name] else _KNOWN
+                self._say(1, "", f"there is no column {name[:40]!r}.", remedy)
+            elif self._names.count(name) > 1:
+                self._say(1, "", f"the column {name} is there twice.", "Keep one of them.")
+        if "domain" not in self._names and ["domain"] not in near.values():
+            self._say(1, "", "there is no column domain.", _KNOWN)
 
     def rows(self) -> Iterator[CompanyRow]:
-        while True:
-            line = self._lines.line_num + 2  # the header is line 1
+        if "domain" not in self._names:
+            return  # every row would be told to lack it
+        for number, line in enumerate(self._file, start=2):  # the header is line 1
+            self._advance(len(line))
             try:
-                cells = next(self._lines)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                self._say(line, "", f"cannot be read ({error}).", "Save the file again as CSV (UTF-8).")
+                cells = split_line(line, self._delimiter)
+            except BrokenLineError as error:
+                column = "" if error.cell is None else self._names[min(error.cell, len(self._names) - 1)]
+                self._say(number, column, error.message, error.remedy)
                 continue
-            if any(cell.strip() for cell in cells) and (row := self._row(line, cells)):
+            if any(cell.strip() for cell in cells) and (row := self._row(number, cells)):
                 yield row
 
     def _row(self, line: int, cells: list[str]) -> CompanyRow | None:
+        """What is right of a row: its mistakes are told, and whether it agrees with other rows is still to be seen."""
         if len(cells) != len(self._names):
             what = f"has {len(cells)} cells; the header has {len(self._names)}."
             self._say(line, "", what, f"Put a cell that contains {self._delimiter!r} in double quotes.")
             return None
-        right = True
         values: dict[str, Any] = {}
         for name, cell in zip(self._names, cells, strict=True):
             try:
                 if cell := cell.strip():
                     values[name] = _read_cell(name, cell)
+                elif name == "domain":
+                    self._say(line, name, "is empty.", "A company is known by its domain: write it, as lumen.example.")
             except _WrongCellError as error:
                 self._say(line, name, *error.args)
-                right = False
         domains = values.pop("domain", None)
-        if domains is None and right:
-            self._say(line, "domain", "is empty.", "A company is known by its domain: write it, as lumen.example.")
         networks = values.pop("network", ())
-        return CompanyRow(line, domains, networks, values) if right and domains else None
+        return CompanyRow(line, domains, networks, values) if domains else None
 
     def _say(self, line: int, column: str, message: str, remedy: str) -> None:
         self._report(Problem(self._path, line, column, message, remedy))
@@ -138,7 +149,7 @@ class _WrongCellError(Exception):
 def _read_cell(name: str, cell: str) -> Any:
     if not cell.isascii() and any("\ud800" <= char <= "\udfff" for char in cell):
         raise _WrongCellError("has bytes that are not UTF-8.", "Save the file again as CSV (UTF-8).")
-    return _READERS[name](name, cell)
+    return _READERS[name](name, cell) if name in _READERS else None
 
 
 def _networks(_: str, cell: str) -> tuple[Network, ...]:
@@ -148,12 +159,34 @@ def _networks(_: str, cell: str) -> tuple[Network, ...]:
             if re.fullmatch(r"[0-9a-fA-F.:]+-[0-9a-fA-F.:]+", part):
                 first, _, last = part.partition("-")
                 ends = ipaddress.ip_address(first), ipaddress.ip_address(last)
-                found += ipaddress.summarize_address_range(*ends)
+                networks: list[Network] = list(ipaddress.summarize_address_range(*ends))
             else:
-                found.append(ipaddress.ip_network(part))
+                networks = [ipaddress.ip_network(part)]
         except (ValueError, TypeError):
             raise _WrongCellError(f"{part!r} is no network.", _say_network(part)) from None
+        for network in networks:
+            _check_network(part, network)
+        found += networks
     return tuple(found)
+
+
+def _check_network(part: str, network: Network) -> None:
+    """Refuse what no company owns: nearly everything, and addresses that no visitor comes from. Private ones may."""
+    start, prefix = network.network_address, network.prefixlen
+    if isinstance(start, ipaddress.IPv6Address) and prefix >= 96 and start.ipv4_mapped:
+        start, prefix = start.ipv4_mapped, prefix - 96
+    if prefix < _WIDEST[start.version]:
+        raise _WrongCellError(
+            f"{part!r} is wider than any company's.", "Write /8 or narrower, in IPv6 /16 or narrower."
+        )
+    first, second = start.packed[:2]
+    if start.version == 4:
+        nobodys = first in (0, 127) or first >= 224 or (first == 169 and second == 254 and prefix >= 16)
+    else:
+        nobodys = first == 0xFF or (first == 0 and second == 0) or (first == 0xFE and second & 0xC0 == 0x80)
+    if nobodys:
+        what = f"{part!r} is no network that visitors come from (loopback, link-local, multicast, reserved)."
+        raise _WrongCellError(what, "Write the addresses under which the company is online.")
 
 
 def _say_network(part: str) -> str:
@@ -181,20 +214,52 @@ def _text(_: str, cell: str) -> str:
 def _code(name: str, cell: str) -> str:
     if not _CODES[name].fullmatch(cell):
         raise _WrongCellError(f"{cell!r} is no {name.upper()} code.", f"Write its {_DIGITS[name]} digits.")
+    beginnings = _beginnings(f"company.{name}")
+    if cell not in beginnings:
+        near = next((cell[:length] for length in range(len(cell) - 1, 1, -1) if cell[:length] in beginnings), "")
+        remedy = f"Did you mean {near}?" if near else "Leave the cell empty if you do not know it."
+        raise _WrongCellError(f"there is no {name.upper()} code {cell!r}.", remedy)
     return cell
 
 
-def _band(_: str, cell: str) -> dict[str, float]:
+@cache
+def _beginnings(fact: str) -> frozenset[str]:
+    """Every code of a list, and what codes begin with."""
+    return frozenset(code[:length] for code in load_codes(fact) for length in range(2, len(code) + 1))
+
+
+def _employees(name: str, cell: str) -> dict[str, float]:
+    band = _band(name, cell, "Write it as 1200 or 1,200.")
+    if not all(float(bound).is_integer() for bound in band.values()):
+        raise _WrongCellError(f"{cell!r} is no whole number of people.", "Write 240, 51-200, or 10,000+.")
+    return band
+
+
+def _revenue(name: str, cell: str) -> dict[str, float]:
+    return _band(name, cell, "Write it as 1200000, 1,200,000 or 1.2M.")
+
+
+def _band(_: str, cell: str, remedy: str) -> dict[str, float]:
     band = parse_band(cell)
     if band is None:
         raise _WrongCellError(f"{cell!r} is no number or band.", "Write 240, 51-200, $1M - $10M, or 10,000+.")
+    for number in _NUMBER.findall(cell):
+        if not _CLEAR.fullmatch(number):
+            raise _WrongCellError(f"{number!r} may be two numbers: is the separator one of thousands?", remedy)
     return {"low": band.low} if band.high == inf else {"low": band.low, "high": band.high}
 
 
 def _country(_: str, cell: str) -> str:
-    if not re.fullmatch(r"[A-Za-z]{2}", cell):
-        raise _WrongCellError(f"{cell!r} is no country code.", "Write the ISO 3166 code of two letters, as DE.")
-    return cell.upper()
+    code = cell.upper()
+    if code not in _countries():
+        raise _WrongCellError(f"{cell!r} is no country code.", "Write the ISO 3166 code of two letters, as DE or GB.")
+    return code
+
+
+@cache
+def _countries() -> frozenset[str]:
+    codes = {str(code) for code in Locale("en").territories}
+    return frozenset(code for code in codes if re.fullmatch("[A-Z]{2}", code)) - _NO_COUNTRIES
 
 
 def _technologies(_: str, cell: str) -> list[str]:
@@ -211,8 +276,8 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "industry": _text,
     "sic": _code,
     "naics": _code,
-    "employees": _band,
-    "revenue": _band,
+    "employees": _employees,
+    "revenue": _revenue,
     "country": _country,
     "technologies": _technologies,
 }

@@ -26,6 +26,7 @@ from servers import (
     CHROME,
     EXCLUDED,
     SOFTWARE_COMPANY,
+    WORKSPACE,
     Client,
     Server,
     decision_of,
@@ -40,6 +41,7 @@ from personalizer.visitor.facts import TOKENS
 
 LINKS = demo_links()
 PAGES = ["/payroll", "/startup", "/_pz/thanks/payroll", *LINKS.values()]
+PICTURES = [path for path in sorted((WORKSPACE / "templates/assets").glob("*.svg")) if "<text" in path.read_text()]
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -61,6 +63,28 @@ requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(su
 """
 
 
+WIDEN = """
+const [word] = arguments; const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  const text = texts.currentNode; const within = text.parentElement.closest("script, style, noscript, dd");
+  if (!within && text.data.trim()) text.data = text.data.replace(/\\S+/, word);
+}
+"""
+TOUCHING = """
+const texts = [...document.querySelectorAll("text")].map(one => [one.textContent, one.getBBox()]);
+const reach = 3, found = [];
+texts.forEach(([text, box], number) => {
+  if (box.x < 90 || box.x + box.width > 550) found.push(text);
+  for (const [other, its] of texts.slice(number + 1)) {
+    const apart = box.x + box.width + reach < its.x || its.x + its.width + reach < box.x;
+    if (!apart && box.y + box.height / 2 < its.y + its.height && its.y + its.height / 2 < box.y + box.height)
+      found.push(text + " " + other);
+  }
+});
+const stamp = document.querySelector("g rect")?.getBBox(), words = document.querySelector("g text")?.getBBox();
+if (stamp && (words.x < stamp.x + 4 || words.x + words.width > stamp.x + stamp.width - 4)) found.push("the stamp");
+return found;
+"""
 DECODE = """
 const [packed, done] = arguments;
 Promise.all(packed.map(async one => {
@@ -191,6 +215,32 @@ def test_a_page_is_whole_quiet_and_still(browser: Browser, path: str, size: tupl
     sent = browser.requests()
     assert browser.origin + path in sent
     assert {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, sent)} <= {browser.origin, "data://"}
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_long_word_widens_no_page(browser: Browser, sample_content: Content, tmp_path: Path, width: int) -> None:
+    fits = "return [innerWidth, document.documentElement.scrollWidth <= innerWidth]"
+    word = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunter"
+    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    browser.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        for name, rendering in sample_content.renderings.ready.items():
+            for values in ({}, dict.fromkeys(TOKENS, word)):
+                page = tmp_path / "page.html"
+                page.write_bytes(rendering.fill("", "", "", values))
+                browser.chrome.get(page.as_uri())
+                assert browser.chrome.execute_script(fits) == [width, True], (name, values)
+            browser.chrome.execute_script(WIDEN, word)
+            assert browser.chrome.execute_script(fits) == [width, True], (name, "in every text")
+    finally:
+        browser.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.stem)
+def test_words_in_a_picture_keep_apart_in_a_wide_font(browser: Browser, picture: Path) -> None:
+    browser.chrome.get(picture.as_uri())
+    browser.chrome.execute_script("document.documentElement.setAttribute('font-family', 'DejaVu Sans, Verdana')")
+    assert browser.chrome.execute_script(TOUCHING) == []
 
 
 def test_what_the_ad_promised_is_on_the_page(browser: Browser) -> None:

@@ -72,7 +72,7 @@ while (texts.nextNode()) {
 """
 TOUCHING = """
 const texts = [...document.querySelectorAll("text")].map(one => [one.textContent, one.getBBox()]);
-const reach = 3, found = [];
+const reach = 6, found = [];
 texts.forEach(([text, box], number) => {
   if (box.x < 90 || box.x + box.width > 550) found.push(text);
   for (const [other, its] of texts.slice(number + 1)) {

@@ -6,8 +6,11 @@ What enters: opened state. What leaves: a Flask app. Must not: read settings or 
 from __future__ import annotations
 
 import os
+from base64 import b64encode
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 from markupsafe import escape
@@ -15,9 +18,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from personalizer.edge.layer import EdgeLayer
 from personalizer.edge.respond import HTML, NO_STORE, SECURITY, problem
-from personalizer.edge.state import Edge
+from personalizer.edge.state import LOOPBACK, Edge
 
-NO_CODE = ("Content-Security-Policy", "default-src 'none'")
+STYLE = (
+    "body { max-width: 34rem; margin: 12vh auto; padding: 0 1.5rem; color: #222; background: #fff; "
+    "font: 1.125rem/1.6 system-ui, sans-serif; overflow-wrap: anywhere; }"
+)
+_STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
+NO_CODE = ("Content-Security-Policy", f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'")
 
 
 def create_edge_app(edge: Edge) -> Flask:
@@ -67,7 +75,9 @@ def create_edge_app(edge: Edge) -> Flask:
         methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
         allowed = [("Allow", ", ".join(sorted(methods)))] if methods else []
         if "text/html" in request.headers.get("Accept", ""):
-            page = _plain_page(edge.content.registry.site_name, status)
+            here = urlsplit(f"//{request.host}").hostname in LOOPBACK  # whoever set it up, not a visitor
+            paths = sorted(page.path for page in edge.content.registry.pages.values()) if here else []
+            page = _plain_page(edge.content.registry.site_name, status, paths)
             return Response(page, status, [HTML, NO_STORE, *SECURITY, *allowed, NO_CODE])
         answer = problem(status, HTTPStatus(status).phrase.lower().replace(" ", "-"), error.description or "", *allowed)
         return Response(answer.body, status, answer.headers)
@@ -76,9 +86,12 @@ def create_edge_app(edge: Edge) -> Flask:
     return app
 
 
-def _plain_page(site: str, status: int) -> str:
+def _plain_page(site: str, status: int, paths: list[str]) -> str:
     words = "There is no such page." if status == 404 else HTTPStatus(status).phrase + "."
+    links = "".join(f'<li><a href="{escape(path)}">{escape(path)}</a></li>' for path in paths)
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(site)}: {words}</title><h1>{escape(site)}</h1><p>{words}</p></html>"
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(site)}: {words}</title><style>{STYLE}</style><h1>{escape(site)}</h1><p>{words}</p>"
+        f"{f'<p>The pages here:</p><ul>{links}</ul>' if links else ''}</html>"
     )

@@ -417,7 +417,15 @@ def test_an_unknown_path_is_a_page_for_people(server: Server) -> None:
     assert (answer.status, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert "There is no such page." in answer.text
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'"
+    (style,) = re.findall("<style>(.*?)</style>", answer.text)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert answer.headers["Content-Security-Policy"] == f"default-src 'none'; style-src 'sha256-{digest}'"
+
+
+def test_an_unknown_path_leads_to_the_pages_on_ones_own_machine_alone(server: Server) -> None:
+    own = Client(server, Host="127.0.0.1").get("/", Accept="text/html")
+    assert re.findall('<a href="(.*?)">', own.text) == ["/payroll", "/startup"]
+    assert "<a " not in Client(server, Host="www.paydesk.example").get("/", Accept="text/html").text
 
 
 @pytest.mark.parametrize(

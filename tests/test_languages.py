@@ -52,7 +52,7 @@ VISITORS = {  # language: the ad, the address, the row, the persona, the headlin
     "id": ("social-id.hr-51-1000.slip-gaji", JAKARTA, "hr-director-id", "hr-director",
            "Slip gaji yang dipahami semua orang di perusahaan Anda"),
     "th": ("search-th.payroll-managers.before-pay-day", JAKARTA, "payroll-manager-th", "payroll-manager",
-           "ตรวจเงินเดือนของ บริษัทคุณ ให้ตรงก่อนวันจ่าย ไม่ใช่หลังจ่าย"),
+           "ตรวจเงินเดือนของ บริษัทคุณ ให้ตรงก่อนวัน\u2060จ่าย ไม่ใช่หลังจ่าย"),
 }  # fmt: skip
 
 

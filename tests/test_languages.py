@@ -48,7 +48,7 @@ def words_of(text: str) -> set[str]:
 JAKARTA = "192.0.2.130"
 VISITORS = {  # language: the ad, the address, the row, the persona, the headline
     "de": ("q4-cfo.cfo-51-1000.nachmittag", SOFTWARE_COMPANY, "cfo-de", "cfo",
-           "Nordlicht Software schließt die Lohnabrechnung an einem Nachmittag ab"),
+           "Nordlicht Software schließt die Lohn\u00adabrechnung an einem Nachmittag ab"),
     "id": ("social-id.hr-51-1000.slip-gaji", JAKARTA, "hr-director-id", "hr-director",
            "Slip gaji yang dipahami semua orang di perusahaan Anda"),
     "th": ("search-th.payroll-managers.before-pay-day", JAKARTA, "payroll-manager-th", "payroll-manager",

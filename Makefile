@@ -40,12 +40,12 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "Could not make $(VENV). On Debian: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/installed: $(BIN)/python pyproject.toml
-	@echo "Installing personalizer into $(VENV) …"
+	@echo "Installing personalizer into $(VENV) (a minute or two) …"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/installed-test: $(BIN)/python pyproject.toml
-	@echo "Installing personalizer and its tools into $(VENV) …"
+	@echo "Installing personalizer and its tools into $(VENV) (a minute or two) …"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[test,dev]'
 	@touch $@ $(VENV)/installed
 

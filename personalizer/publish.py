@@ -95,6 +95,7 @@ class Publisher:
         self._compiler = 0  # its process, while it runs
         self._told = -1  # where it says which revision it wrote
         self._steps: Steps | None = None
+        self._wrong = False  # whether the files had a mistake when they were compiled last
 
     @property
     def busy(self) -> bool:
@@ -106,7 +107,7 @@ class Publisher:
         if self._steps is not None:
             return self._read(self._steps)
         if self._compiler:
-            self._reap()
+            self._reap(live)
         elif self._watch.settled():
             self._start(live)
         return None
@@ -139,7 +140,7 @@ class Publisher:
             logging.shutdown()
             os._exit(status)
 
-    def _reap(self) -> None:
+    def _reap(self, live: str) -> None:
         pid, status = os.waitpid(self._compiler, os.WNOHANG)
         if not pid:
             return
@@ -152,9 +153,15 @@ class Publisher:
             self._steps = read_content(content_file(self._settings.data, revision))
         elif ended == _MOVED:
             self._watch.look_again()
-        elif ended != _SAME and ended != _WRONG:
+            return
+        elif ended == _SAME:
+            if self._wrong:
+                log.info("the files are right again, as they were published: revision %s is served", live[:12])
+        elif ended != _WRONG:
             log.warning("compiling the workspace ended (%s); trying again, and what was published stays", ended)
             self._watch.look_again(_PAUSE_SECONDS)
+            return
+        self._wrong = ended == _WRONG
 
     def _read(self, steps: Steps) -> Content | None:
         until = time.monotonic() + _TURN_SECONDS
@@ -179,8 +186,9 @@ def _compile(settings: Settings, live: str, seen: Stamps, told: int) -> int:
         return _MOVED  # some of what was read may be of before, and some of after a change
     if checked.content is None:
         for problem in checked.problems:
-            log.warning("%s", problem)
-        log.warning("nothing of this is published, and what was published before stays")
+            if not problem.warning:  # `check` has those; here they would hide what keeps this from being published
+                log.error("%s", problem)
+        log.error("nothing of this is published, and what was published before stays")
         return _WRONG
     revision = checked.content.registry.revision
     if revision == live:

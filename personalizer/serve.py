@@ -318,7 +318,10 @@ def probe_port(host: str, port: int) -> int:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                message = f"Port {port} of {host} is taken. Stop what listens there, or choose another with --port."
+                message = (
+                    f"Port {port} of {host} is taken. Stop what listens there, or choose another: "
+                    "--port, or PERSONALIZER_PORT=8081 make run."
+                )
             else:
                 message = f"Cannot listen on {host}:{port} ({error.strerror}). Set --host and --port."
             raise StartError(message) from error

@@ -166,6 +166,18 @@ def test_the_likeness_of_the_shipped_ads_is_shown(sample_root: Path, sample_cont
     assert "What an ad's visitors see" in table and "0.62" in table
 
 
+def test_links_to_try_on_a_server_have_its_address_and_no_macros(sample_root: Path) -> None:
+    ran = CliRunner().invoke(cli, ["links", str(sample_root), "--json", "--base", "http://127.0.0.1:8080/"])
+    urls = [one["url"] for one in json.loads(ran.output)]
+    assert urls and all(url.startswith("http://127.0.0.1:8080/payroll?pz=") for url in urls)
+    assert not any(mark in url for url in urls for mark in "{}")
+    pasted = CliRunner().invoke(cli, ["links", str(sample_root), "--json"]).output
+    assert any("{keyword}" in one["url"] for one in json.loads(pasted)), "ads have them"
+    for wrong in ("127.0.0.1:8080", "http://127.0.0.1:8080/payroll"):
+        ran = CliRunner().invoke(cli, ["links", str(sample_root), "--base", wrong])
+        assert ran.exit_code == 2 and "write scheme and host alone" in ran.output
+
+
 # --- regions ---
 
 BRAZIL = icp({"any": [{"geo.country": "BR"}, {"company.country": "BR"}]}, kind="excluded")

@@ -92,17 +92,25 @@ def test_what_changes_is_published_in_every_worker(site: Path, tmp_path: Path) -
 def test_a_mistake_keeps_what_was_published_and_is_told(site: Path, tmp_path: Path) -> None:
     with run_server(tmp_path / "data", workspace=site, WATCH="yes") as server:
         before = revision_of(server)
+        (site / "variants/personas/nobody.yaml").write_text("name: Nobody in particular\n", "utf-8")
         icp = site / "variants/icps/startup.yaml"
         text = icp.read_text("utf-8")
         icp.write_text(text.replace("company.employees", "company.employes"), "utf-8")
         log = until(lambda: server.log.read_text() if "stays" in server.log.read_text() else "")
-        assert f"{icp}:" in log and "Did you mean `company.employees`?" in log
-        assert "nothing of this is published, and what was published before stays" in log
-        told = run_command("check", str(site)).stdout.splitlines()[0]
-        assert told in log, "it says what `check` says"
+        assert f"ERROR {icp}:" in log and "Did you mean `company.employees`?" in log
+        assert "ERROR nothing of this is published, and what was published before stays" in log
+        told = run_command("check", str(site)).stdout
+        assert "warning: " in told and "warning: " not in log, "a warning keeps nothing from being published"
+        mistakes = [line for line in told.splitlines() if line.startswith(str(site)) and "warning: " not in line]
+        assert mistakes and all(mistake in log for mistake in mistakes), "it says what `check` says"
         assert (revision_of(server), headline_of(server)) == (before, "Payroll that closes itself")
 
+        (site / "variants/personas/nobody.yaml").unlink()
         icp.write_text(text, "utf-8")
+        until(lambda: f"the files are right again, as they were published: revision {before}" in server.log.read_text())
+        icp.write_text(text, "utf-8")
+        time.sleep(3 * SETTLE_SECONDS)
+        assert server.log.read_text().count("right again") == 1, "only what was wrong is right again"
         edit(site, "Mended")
         until(lambda: headline_of(server) == "Mended")
 

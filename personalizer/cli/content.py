@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -154,17 +155,25 @@ def schema(document: str | None, write: Path | None) -> None:
 @click.argument("directory", required=False)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV, for a spreadsheet.")
-def links(directory: str | None, as_json: bool, as_csv: bool) -> None:
+@click.option(
+    "--base", metavar="URL", help="To try them: a server's address, as http://127.0.0.1:8080; no macros then."
+)
+def links(directory: str | None, as_json: bool, as_csv: bool, base: str | None) -> None:
     """Every ad's link with its platform's macros, to paste into the ad.
 
     For Google, paste `suffix` into the final URL suffix: auto-tagging brings a click id and no UTM values. `shown` is
     what its visitors see if nothing else is known of them, `match` how far its headline says what the ad said, 0 to 1.
     """
+    if base is not None and not re.fullmatch(r"https?://[^/?#\s]+/?", base):
+        raise click.UsageError(f"--base {base!r}: write scheme and host alone, as http://127.0.0.1:8080.")
     checked = check_workspace(read_settings(workspace=directory).workspace)
     if checked.content is None:
         raise ContentError([problem for problem in checked.problems if not problem.warning])
     landings = {one.ref: one for one in find_landings(checked.documents, checked.content.registry)}
-    found = [_describe(link, landings[link.ref]) for link in ad_links(checked.documents)]
+    found = [
+        _describe(link, landings[link.ref], macros=base is None)
+        for link in ad_links(checked.documents, base.rstrip("/") if base else None)
+    ]
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     elif as_csv:
@@ -181,7 +190,9 @@ def links(directory: str | None, as_json: bool, as_csv: bool) -> None:
             click.echo(f"  {link['url']}")
 
 
-def _describe(link: AdLink, landing: Landing) -> dict[str, Any]:
+def _describe(link: AdLink, landing: Landing, *, macros: bool) -> dict[str, Any]:
     told = asdict(link)
-    del told["try_url"]
+    plain = told.pop("try_url")
+    if not macros:  # no platform fills them in
+        told["url"] = plain
     return {**told, "shown": landing.shown, "match": None if landing.match is None else round(landing.match, 2)}

@@ -57,7 +57,8 @@ def test_a_taken_port(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         said = refused("serve", "--port", str(port), "--data", str(tmp_path))
     assert said == (
-        f"personalizer: Port {port} of 127.0.0.1 is taken. Stop what listens there, or choose another with --port.\n"
+        f"personalizer: Port {port} of 127.0.0.1 is taken. Stop what listens there, or choose another: "
+        "--port, or PERSONALIZER_PORT=8081 make run.\n"
     )
 
 
@@ -175,6 +176,9 @@ def test_it_says_what_to_click_and_ends_when_told_to(tmp_path: Path) -> None:
     assert len(commands) == 3
     explained = run_command(*shlex.split(commands[1]))
     assert "persona hr-director, row hr-director" in explained.stdout
+    first = explained.stdout.splitlines()[0]
+    assert first.startswith("Revision ") and f"of the files in {WORKSPACE}. Data directory " in first
+    assert "with the settings of its last server. Look-up files: city.mmdb (sample), network.mmdb (sample)," in first
 
 
 def loaded(pid: int) -> str:

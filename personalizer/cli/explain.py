@@ -21,7 +21,7 @@ from werkzeug.test import EnvironBuilder
 
 from personalizer.cli.live import Live, load_live
 from personalizer.cli.options import read_settings_of_server, workspace_and_data
-from personalizer.config import Settings
+from personalizer.config import PREFIX, Settings, read_saved
 from personalizer.decision.conditions import say
 from personalizer.decision.decide import decide
 from personalizer.decision.registry import Registry
@@ -33,6 +33,8 @@ from personalizer.visitor.cookie import COOKIE_NAME
 from personalizer.visitor.geo import open_geo
 from personalizer.visitor.industry import say_code
 from personalizer.visitor.keys import Keys, load_keys
+from personalizer.visitor.lookups import SETTINGS as LOOKUP_SETTINGS
+from personalizer.visitor.lookups import path_of
 from personalizer.visitor.read import VisitorReader
 from personalizer.visitor.salt import Salts
 
@@ -121,7 +123,8 @@ def explain(
     if as_json:
         click.echo(render_json(explanation, live))
     else:
-        _print_explanation(explanation, live)
+        click.echo(f"{live.origin} {_say_settings(settings)}\n")
+        _print_explanation(explanation)
 
 
 def _read_headers(headers: Sequence[str]) -> list[tuple[str, str]]:
@@ -170,7 +173,16 @@ def _plain(value: Any) -> Any:
 _VERDICTS = {True: "true", False: "false", None: "unknown"}
 
 
-def _print_explanation(explanation: Explanation, live: Live) -> None:
+def _say_settings(settings: Settings) -> str:
+    """Whose settings these are, and the look-up files that they name: on these a visit's facts depend."""
+    samples = {variable.removeprefix(PREFIX) for variable in settings.samples}
+    files = {path: name in samples for name in LOOKUP_SETTINGS if (path := path_of(settings, name)) is not None}
+    said = ", ".join(f"{path.name} (sample)" if sample else str(path) for path, sample in files.items())
+    last = ", with the settings of its last server" if read_saved(settings.data) else ""
+    return f"Data directory {settings.data}{last}. Look-up files: {said or 'none'}."
+
+
+def _print_explanation(explanation: Explanation) -> None:
     console = Console(soft_wrap=True, highlight=False)
     decision = explanation.decision
     console.print(f"[bold]{escape(decision.shown)}[/]  HTTP {decision.status}", end="")
@@ -190,7 +202,6 @@ def _print_explanation(explanation: Explanation, live: Live) -> None:
     for name in sorted(decision.facts):
         table.add_row(name, escape(say_code(name, say(decision.facts[name]))), explanation.trace.sources[name])
     console.print(table)
-    console.print(f"\n[bold]Content[/]\n{escape(live.origin)}")
 
 
 def _print_rule(console: Console, rule: Rule) -> None:

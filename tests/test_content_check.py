@@ -145,7 +145,7 @@ PLANTED: dict[str, str] = {
         platform: google
         page: home
         utm: {source: google, campaign: summer}
-        ad_sets: [{key: one, ads: [{key: a}]}]
+        ad_sets: [{key: one, countries: UK, ads: [{key: a}]}]      #! `GB`
     """,
     "variants/campaigns/winter.yaml": """
         platform: google
@@ -190,6 +190,14 @@ PLANTED: dict[str, str] = {
           headline: "{{ company.nmae | You }}"  #! `company.name`
           link: https://{{ company.domain | x.example }}/go     #! where a link goes
           text: "Dear {{ person.title | you"    #! braces
+    """,
+    "variants/pages/home/german.yaml": """
+        for: {language: deutsch}                #! as en or de, without a country
+        copy: {headline: Hallo}
+    """,
+    "variants/pages/home/tongue.yaml": """
+        for: {language: ger}                    #! `de`
+        copy: {headline: Hallo}
     """,
     "variants/pages/home/nobody.yaml": """
         copy: {headline: Unseen}                #! nobody would see it
@@ -416,6 +424,21 @@ def test_a_file_with_mistakes_is_still_there_for_those_who_name_it(workspace: Wr
 
 
 @pytest.mark.parametrize(
+    ("markup", "says"),
+    [
+        ("{{ copy.headlin }}", "there is no slot or key `headlin`; did you mean `headline`? Mend"),
+        ("{{ copy.qqq }}", "there is no slot or key `qqq`. Mend"),
+        ("{{ site.nam }}", "there is no key `nam`; did you mean `name`? Mend"),
+        ("{{ cop.headline }}", "'cop' is undefined. Mend"),
+    ],
+)
+def test_a_template_that_asks_for_what_is_not_there_is_told_what_is(workspace: Write, markup: str, says: str) -> None:
+    template = f"---\nslots: {{headline: {{type: text}}}}\n---\n<!doctype html>\n<p>{markup}</p>\n"
+    [said] = problems_of(workspace({"templates/landing.html": template}))
+    assert said.startswith(f"templates/landing.html:5 cannot be rendered for home/original: {says}")
+
+
+@pytest.mark.parametrize(
     ("markup", "where"),
     [
         ("<script>say({{ copy.headline }})</script>", "inside <script>"),
@@ -520,16 +543,14 @@ def test_a_negative_icp_serves_only_variants_that_are_published(workspace: Write
 
 def test_a_stopped_experiment_leaves_its_row_to_the_next(workspace: Write) -> None:
     one = "page: home\narms: [a, b]\ngoal: lead\n"
-    variants = {
-        f"variants/pages/home/{key}.yaml": f"for: {{when: {{language: {key}{key}}}}}\ncopy: {{}}" for key in "ab"
-    }
+    variants = {f"variants/pages/home/{key}.yaml": f"for: {{when: {{utm.term: {key}}}}}\ncopy: {{}}" for key in "ab"}
     files = {**variants, "variants/experiments/x.yaml": one, "variants/experiments/y.yaml": one + "status: stopped\n"}
     page = load_content(workspace(files)).registry.pages["home"]
     assert (page.rows["a"].experiment, page.rows["b"].experiment) == ("x", None)
 
 
 def test_what_cannot_be_read_is_a_mistake_like_others(workspace: Write) -> None:
-    root = workspace({"variants/icps/latin.yaml": "name: Größe\n".encode("latin-1"), "variants/accounts": "x"})
+    root = workspace({"variants/icps/latin.yaml": "# a\nname: Größe\n".encode("latin-1"), "variants/accounts": "x"})
     unreadable = Path("/proc/self/mem")  # opens, and fails to be read, also for root
     (root / "templates/assets").mkdir()
     for name in ("templates/assets/a.png", "variants/icps/a.yaml"):
@@ -538,7 +559,7 @@ def test_what_cannot_be_read_is_a_mistake_like_others(workspace: Write) -> None:
         "templates/assets/a.png:0 cannot be read",
         "variants/accounts:0 is not part of a workspace",
         "variants/icps/a.yaml:0 cannot be read",
-        "variants/icps/latin.yaml:0 is not UTF-8 text",
+        "variants/icps/latin.yaml:2 is not UTF-8 text",
     ]
     for said, beginning in zip(problems_of(root), expected, strict=True):
         assert said.startswith(beginning)

@@ -33,6 +33,7 @@ from personalizer.content.order import precedence, row_rank
 from personalizer.content.pages import Renderings, render_workspace
 from personalizer.content.reach import lint_contradictions
 from personalizer.content.rules import Rules, find_rules
+from personalizer.content.values import CHECKS
 from personalizer.content.yaml import KeyPath
 from personalizer.decision.assign import compile_ranges
 from personalizer.decision.conditions import All, Compare, Condition, Node, build_condition
@@ -50,6 +51,7 @@ SCHEMA = FactSchema(
     {name: kind for name, kind in FACT_TYPES.items() if name not in NEVER_RULES},
     {name: fact.values for name, fact in FACTS.items() if fact.values},
     {name: load_codes(name) for name in CODED},
+    CHECKS,
 )
 
 

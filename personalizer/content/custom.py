@@ -7,6 +7,7 @@ document. Must not: let what people type about themselves become a fact.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from personalizer.content import models
@@ -37,7 +38,7 @@ def compile_custom(workspace: models.Workspace) -> tuple[CustomFact, ...]:
 
 def extend_schema(schema: FactSchema, custom: tuple[CustomFact, ...]) -> FactSchema:
     """The schema with custom facts in it, so that every rule may ask about them."""
-    return FactSchema({**schema.types, **{fact.name: fact.type for fact in custom}}, schema.values, schema.codes)
+    return replace(schema, types={**schema.types, **{fact.name: fact.type for fact in custom}})
 
 
 def custom_tokens(workspace: models.Workspace) -> frozenset[str]:

@@ -16,6 +16,7 @@ KEY = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 DOMAIN = r"^[A-Za-z0-9]([A-Za-z0-9.-]*\.)[A-Za-z0-9-]{2,}$"
 HOST = r"^[A-Za-z0-9.-]+$"
 LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+PRIMARY = r"^[a-z]{2,3}$"
 CURRENCY = r"^[A-Z]{3}$"
 COUNTRY = r"^[A-Z]{2}$"
 TEMPLATE = r"^[a-z0-9][a-z0-9_-]*\.html$"
@@ -28,6 +29,7 @@ REMEDIES = {  # what to write where a text does not look as it must
     DOMAIN: "Write a domain as example.com; one with other letters in its xn--… form.",
     HOST: "Write a host name as www.example.com, without https:// and port.",
     LANGUAGE: "Write a language as en, de or pt-BR.",
+    PRIMARY: "Write a language as en or de, without a country.",
     CURRENCY: "Write a currency as EUR or USD.",
     COUNTRY: "Write a country as DE or US.",
     TEMPLATE: "Name a file of templates/, as landing.html.",

@@ -13,6 +13,7 @@ from typing import Any
 from personalizer.content import models
 from personalizer.content.custom import lint_custom
 from personalizer.content.load import Documents, Loaded
+from personalizer.content.values import check_country, check_language
 from personalizer.content.yaml import KeyPath
 
 _FOLDERS = {"ICP": "icps", "persona": "personas", "campaign": "campaigns", "page": "pages", "goal": "goals"} | {
@@ -125,6 +126,8 @@ class _Lint:
         for place, ad_set in enumerate(doc.ad_sets):
             path = ("ad_sets", place)
             self._refer(campaign, (*path, "persona"), "persona", ad_set.persona, self._documents.personas)
+            for number, country in enumerate(ad_set.countries):
+                _report_value(campaign, (*path, "countries", number), check_country(country.casefold()))
             if ad_set.key in names:
                 campaign.report((*path, "key"), f"there is an ad set `{ad_set.key}` already.", "Rename one.")
             names.add(ad_set.key)
@@ -174,6 +177,8 @@ class _Lint:
         self._refer(variant, ("for", "campaign"), "campaign", whom.campaign, self._documents.campaigns)
         self._refer(variant, ("for", "persona"), "persona", whom.persona, self._documents.personas)
         self._refer(variant, ("for", "audience"), "audience", whom.audience, self._workspace.doc.audiences)
+        if whom.language is not None:
+            _report_value(variant, ("for", "language"), check_language(whom.language))
         if self._refer(variant, ("for", "icp"), "ICP", whom.icp, self._documents.icps) and whom.icp:
             kind = self._documents.icps[whom.icp].doc.kind
             if kind != "ideal":
@@ -273,6 +278,11 @@ class _Lint:
             if unit != doc.unit:
                 what = f"{other} shares the namespace {doc.namespace.key} and deals to another unit ({unit})"
                 experiment.warn(("unit",), f"{what}, so one person may be in both.", "Give both the same unit.")
+
+
+def _report_value(owner: Loaded[Any], path: KeyPath, complaint: tuple[str, str] | None) -> None:
+    if complaint is not None:
+        owner.report(path, *complaint)
 
 
 def _report_equal_priorities(documents: Mapping[str, Loaded[Any]]) -> None:

@@ -165,7 +165,8 @@ def _read(documents: Documents, path: Path) -> str | None:
     try:
         return raw.decode("utf-8-sig") if raw is not None else None
     except UnicodeDecodeError as error:
-        documents.report(path, f"is not UTF-8 text: {error.reason}.", "Save it as UTF-8.")
+        line = error.object.count(b"\n", 0, error.start) + 1
+        documents.report(path, f"is not UTF-8 text: {error.reason}.", "Save it as UTF-8.", line=line)
         return None
 
 

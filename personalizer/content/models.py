@@ -15,6 +15,7 @@ from personalizer.content.fields import (
     CURRENCY,
     FIELD,
     HOST,
+    PRIMARY,
     TEMPLATE,
     Countries,
     Date,
@@ -302,7 +303,7 @@ class For(Document):
     persona: Key | None = None
     icp: Key | None = None
     audience: Key | None = None
-    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")] | None = None
+    language: Annotated[str, StringConstraints(pattern=PRIMARY)] | None = None
     when: Condition | None = None
 
 

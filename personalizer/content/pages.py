@@ -196,7 +196,12 @@ class _Workshop:
         self._broken.add(name)
         file = self._documents.templates[name]
         path = self._documents.root / "templates" / name
-        self._documents.report(path, f"{message.rstrip('.')}.", "Mend the template.", line=file.first_line + line - 1)
+        self._documents.report(
+            path,
+            f"{message.rstrip('.?')}{'?' if message.endswith('?') else '.'}",
+            "Mend the template.",
+            line=file.first_line + line - 1,
+        )
 
     def _where(self, error: BaseException, template: str) -> tuple[str, int]:
         """The template and its line in which rendering stopped: Jinja puts them into the traceback."""

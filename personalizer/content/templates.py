@@ -6,6 +6,7 @@ environment in which they run. Must not: let a template reach anything but what 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from types import CodeType, SimpleNamespace
@@ -31,6 +32,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
+class Missing(StrictUndefined):
+    """What a template asks for and there is not; the error names what is there and nearly called so."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        name, there = self._undefined_name, self._undefined_obj
+        if self._undefined_hint or not isinstance(name, str) or not (isinstance(there, dict) or type(there) in _PLAIN):
+            return str(super()._undefined_message)
+        known = [str(key) for key in (there if isinstance(there, dict) else vars(there))]
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        what = f"there is no {'slot or key' if isinstance(there, dict) else 'key'} `{name}`"
+        return f"{what}; did you mean `{near[0]}`?" if near else what
+
+
 _DICT_METHODS = frozenset(dir(dict))
 _PLAIN = (SimpleNamespace, models.Form, models.FormField, models.Image, models.Embed, Theme, FontFile, Link, Words)
 
@@ -49,7 +66,7 @@ class Templates:
         """Where they run. It is made anew for each use, as it refers to itself, and content is freed without looking
         for such circles."""
         environment = Sandbox(
-            autoescape=True, undefined=StrictUndefined, loader=_Loader(self.codes), trim_blocks=True, lstrip_blocks=True
+            autoescape=True, undefined=Missing, loader=_Loader(self.codes), trim_blocks=True, lstrip_blocks=True
         )
         environment.globals["asset"] = self._asset_url
         return environment

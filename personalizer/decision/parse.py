@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +21,13 @@ MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class FactSchema:
-    """What rules may ask about: the type of each fact, the values of closed ones, and the codes of coded ones."""
+    """What rules may ask about: the type of each fact, the values of closed ones, the codes of coded ones, and what is
+    to be said of a value that a fact can never have."""
 
     types: Mapping[str, FactType]
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     codes: Mapping[str, Collection[str]] = field(default_factory=dict)
+    checks: Mapping[str, Callable[[object], tuple[str, str] | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ OPERATORS: dict[FactType, tuple[str, ...]] = {
     FactType.LIST: ("has", "has_any", "has_all", "known"),
 }
 _ALL_OPERATORS = tuple(dict.fromkeys(op for ops in OPERATORS.values() for op in ops))
+_EXACT = ("eq", "ne", "in", "not_in")  # operators whose operands are whole values of the fact
 _LIST_OPERANDS = {"in", "not_in", "has_any", "has_all"}
 _OF_SEVERAL = {"eq": "in", "ne": "not_in", "has": "has_any"}
 _ONE_OR_MANY = {"contains", "starts_with", "ends_with", "glob"}
@@ -119,6 +122,8 @@ def _parse_fact(fact: str, value: Any, schema: FactSchema, path: Path, mistakes:
             continue
         problem, checked = _check_operand(str(op), operand, kind)
         problem = problem or _check_closed(str(op), checked, schema.values.get(fact, ()))
+        if not problem and fact in schema.checks and op in _EXACT:
+            problem = _check_values(checked, schema.checks[fact])
         if not problem and fact in schema.codes:
             problem, checked = _check_code(str(op), checked, schema.codes[fact])
         if problem:
@@ -191,11 +196,19 @@ def _check_between(operand: Any) -> tuple[Complaint | None, Any]:
 
 
 def _check_closed(op: str, checked: Any, values: tuple[str, ...]) -> Complaint | None:
-    if not values or op not in ("eq", "ne", "in", "not_in"):
+    if not values or op not in _EXACT:
         return None
     for value in checked if isinstance(checked, tuple) else (checked,):
         if value not in values:
             return f"it can never be `{value}`; it is one of {' '.join(values)}.", _nearest(value, values)
+    return None
+
+
+def _check_values(checked: Any, check: Callable[[object], Complaint | None]) -> Complaint | None:
+    for value in checked if isinstance(checked, tuple) else (checked,):
+        complaint = check(value)
+        if complaint:
+            return complaint
     return None
 
 
@@ -206,7 +219,7 @@ def _check_code(op: str, checked: Any, codes: Collection[str]) -> tuple[Complain
             if not any(code.startswith(value) for code in codes):
                 return (f"no code starts with `{value}`.", _around(value, codes)), None
         return None, tuple(one for value in checked for one in (value, *_numbers_of(value)))
-    if op in ("eq", "ne", "in", "not_in"):
+    if op in _EXACT:
         for value in checked if isinstance(checked, tuple) else (checked,):
             if value not in codes:
                 return (f"there is no code `{value}`.", _around(value, codes)), None

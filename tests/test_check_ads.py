@@ -135,6 +135,34 @@ def test_an_ad_is_read_by_those_who_speak_its_language(workspace: Write) -> None
     assert (landing.shown, landing.match) == ("home/cfo-de", 1.0)
 
 
+def test_an_ad_that_no_headline_agrees_with_is_compared_with_the_row_for_any_language(workspace: Write) -> None:
+    files = {
+        "variants/personas/cfo.yaml": persona(),
+        "variants/campaigns/c.yaml": ads("Payroll software for hotels", persona="cfo"),
+        "variants/pages/home/cfo.yaml": {"for": {"persona": "cfo"}, "copy": {"headline": "Quiet month ends"}},
+        "variants/pages/home/cfo-de.yaml": {
+            "for": {"persona": "cfo", "language": "de"},
+            "copy": {"headline": "Software ohne Ende"},  # nearer, and far off all the same
+        },
+        **SPOKEN,
+    }
+    [said] = said_of(workspace(files))
+    assert "the headline of home/cfo that" in said
+
+
+def test_what_follows_from_several_documents_waits_until_none_has_a_mistake(workspace: Write) -> None:
+    files = {
+        "variants/personas/cfo.yaml": {"name": "Robin", "icps": ["big"]},
+        "variants/campaigns/c.yaml": ads("Payroll software for hotels", persona="cfo"),
+    }
+    said = said_of(workspace(files))
+    assert [one.split(": ")[0] for one in said] == ["personas/cfo.yaml:1"] * 2
+    assert "warning: evidence: is missing" in said[0] + said[1] and "there is no ICP `big`" in said[0] + said[1]
+    big = icp({"company.employees": {"gte": 1000}})
+    said = said_of(workspace({**files, "variants/icps/big.yaml": big}))
+    assert any("land on the original" in one for one in said)
+
+
 def test_an_ad_without_headlines_promises_nothing(workspace: Write) -> None:
     files = {
         "variants/personas/cfo.yaml": persona(),

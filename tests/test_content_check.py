@@ -7,12 +7,15 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from conftest import SMALL, Files, write_workspace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personalizer.cli import cli
 from personalizer.content.compile import check_workspace, load_content
 from personalizer.decision.registry import Target
 from personalizer.errors import ContentError, Problem
@@ -150,7 +153,7 @@ PLANTED: dict[str, str] = {
     "variants/campaigns/winter.yaml": """
         platform: google
         page: home
-        utm: {source: Google, campaign: Summer} #! same values
+        utm: {source: Google, campaign: Summer} #! campaigns/summer.yaml
         ad_sets: [{key: one, ads: [{key: a}]}]
     """,
     "variants/pages/away/page.yaml": """
@@ -168,7 +171,7 @@ PLANTED: dict[str, str] = {
           text: Nothing more
     """,
     "variants/pages/home/page.yaml": """
-        path: /home                             #! has the path /home too
+        path: /home                             #! pages/away/page.yaml
         goals: {primary: demoo}                 #! `demo`
         language: klingonisch                   #! en, de
         copy:
@@ -220,7 +223,7 @@ PLANTED: dict[str, str] = {
         copy: {headline: A}
     """,
     "variants/pages/home/twin-b.yaml": """
-        for: {campaign: spring}                 #! exactly the same
+        for: {campaign: spring}                 #! pages/home/twin-a.yaml
         copy: {headline: B}
     """,
     "variants/experiments/first.yaml": """
@@ -231,7 +234,7 @@ PLANTED: dict[str, str] = {
     """,
     "variants/experiments/second.yaml": """
         page: home
-        arms: [twin-a, twin-b]                  #! runs on this row
+        arms: [twin-a, twin-b]                  #! experiments/first.yaml
         goal: demo
         namespace: {key: a, range: [0.6, 0.4]}  #! is empty
     """,
@@ -294,7 +297,7 @@ PLANTED: dict[str, str] = {
 
 # Mistakes where no comment can stand.
 PLANTED_ELSEWHERE = [
-    ("variants/icps/big.yaml", 2, "also-big has priority 10"),
+    ("variants/icps/big.yaml", 2, "icps/also-big.yaml"),
     ("variants/icps/nameless.yaml", 1, "`name: …`"),
     ("variants/accounts/tier-1.csv", 3, "domain as example.com"),
     ("variants/accounts/tier-1.csv", 4, "line 2"),
@@ -366,6 +369,14 @@ def test_load_content_raises_all_of_it_in_the_order_of_files_and_lines(workspace
     assert str(raised.value).count("\n") == 3
 
 
+REFERENCES: dict[str, Any] = {
+    "persona": "cfoo",
+    "countries": ["UK"],
+    "declares": {"geo.country": "DE"},
+    "ads": [{"key": "a"}, {"key": "a"}],
+}
+
+
 def problems_of(root: Path) -> list[str]:
     return [f"{place(problem, root)} {problem.message} {problem.remedy}" for problem in check_workspace(root).problems]
 
@@ -388,10 +399,66 @@ def test_without_a_readable_workspace_file_the_rest_is_checked_and_nothing_false
 
 
 def test_a_directory_that_is_no_workspace_is_said_to_be_none(tmp_path: Path) -> None:
-    assert [str(problem).replace(str(tmp_path), "") for problem in check_workspace(tmp_path).problems] == [
-        "/templates: is missing. `personalizer init DIR` makes a workspace to start from.",
-        "/variants: is missing. `personalizer init DIR` makes a workspace to start from.",
-    ]
+    start = "`personalizer init DIR` makes a workspace to start from."
+    [empty] = map(str, check_workspace(tmp_path).problems)
+    assert empty == f"{tmp_path}: is no workspace: there is no `variants` and no `templates` in {tmp_path}. {start}"
+    [absent] = map(str, check_workspace(tmp_path / "nowhere").problems)
+    where = tmp_path / "nowhere"
+    assert absent == f"{where}: is no workspace: there is no directory {where}. {start}"
+    (tmp_path / "templates").mkdir()
+    [half] = map(str, check_workspace(tmp_path).problems)
+    assert half == f"{tmp_path}/variants: is missing. {start}"
+
+
+def test_the_directory_looked_in_is_named_and_mistakes_are_counted_apart(
+    workspace: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(cli, ["check"]).output
+    assert f" in {tmp_path}. " in said and said.endswith("\n1 mistake. Nothing of this would be served.\n")
+    persona = "name: Robin\nicps: [big]\n"
+    workspace({"variants/icps/a.yaml": "nam: A\n", "variants/personas/cfo.yaml": persona})
+    said = CliRunner().invoke(cli, ["check"]).output
+    assert said.endswith("\n4 mistakes and 1 warning. Nothing of this would be served.\n")
+    assert "personas/cfo.yaml:1: warning: evidence: is missing" in said
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"platform": "linkdin"},
+        {"platform": None},
+        {"starts": "31.12.2026"},
+        {"ad_sets": [{"key": "A B", **REFERENCES}]},
+        {"ad_sets": [REFERENCES]},
+    ],
+    ids=str,
+)
+def test_a_key_that_cannot_be_used_hides_nothing_of_the_rest(workspace: Write, wrong: dict[str, Any]) -> None:
+    right = {"platform": "google", "page": "hom", "audience": "nobody", "ad_sets": [{"key": "one", **REFERENCES}]}
+    campaign = {key: value for key, value in {**right, **wrong}.items() if value is not None}
+    said = "\n".join(problems_of(workspace({"variants/campaigns/c.yaml": campaign})))
+    assert said.count("\n") == 6, said
+    for word in ("`hom`", "`nobody`", "`cfoo`", "cannot be declared", "an ad `a` already", "`GB`"):
+        assert word in said
+
+
+def test_what_stands_in_for_a_key_is_not_spoken_of(workspace: Write) -> None:
+    ad_sets = [{"key": "A B", "ads": [{"key": "C D"}, {"key": "E F"}]}, {"ads": [{}]}]
+    campaign = {"platform": "google", "page": 5, "ad_sets": ad_sets}
+    experiment = {"page": "H", "arms": ["a", "b"], "goal": "lead"}
+    root = workspace(
+        {
+            "variants/campaigns/c.yaml": campaign,
+            "variants/experiments/x.yaml": experiment,
+            "variants/experiments/y.yaml": experiment,
+            "variants/pages/home/page.yaml": "path: /\ncopy: {headline: Hi}\n",
+            "variants/pages/bad/page.yaml": "path: 5\n",
+        }
+    )
+    said = problems_of(root)
+    assert len(said) == 10, said  # page, five keys, two pages of experiments, path and copy
+    assert "stands-in" not in "".join(said)
 
 
 def test_a_file_with_mistakes_is_still_there_for_those_who_name_it(workspace: Write) -> None:

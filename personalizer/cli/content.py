@@ -74,9 +74,11 @@ def check(directory: str | None, table: bool, as_json: bool, data: str | None) -
         for problem in checked.problems:
             click.echo(str(problem))
     if checked.content is None:
-        errors = sum(not problem.warning for problem in checked.problems)
+        warnings = sum(problem.warning for problem in checked.problems)
+        found = _count(len(checked.problems) - warnings, "mistake")
         if not as_json:
-            click.echo(f"\n{errors} {'problems' if errors > 1 else 'problem'}. Nothing of this would be served.")
+            beside = f" and {_count(warnings, 'warning')}" if warnings else ""
+            click.echo(f"\n{found}{beside}. Nothing of this would be served.")
         sys.exit(1)
     if as_json:
         return
@@ -100,9 +102,13 @@ def _say_summary(content: Content, warnings: int) -> None:
         (len(registry.ads.campaigns), "campaign"),
         (len(registry.experiments), "experiment"),
     )
-    said = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
-    found = f"{warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else "no problems"
+    said = ", ".join(_count(count, word) for count, word in counts)
+    found = _count(warnings, "warning") if warnings else "no problems"
     click.echo(f"{said}: {found}. Revision {registry.revision[:12]}.")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _print_table(page: Page, content: Content) -> None:

@@ -125,5 +125,9 @@ def _index_utm(
     folded = tuple(_folded(values[fact]) for fact in shape)
     table = utm.setdefault(shape, {})
     if folded in table:
-        loaded.report(("utm",), f"campaign {table[folded]} has the same values.", "Tell them apart in one value.")
+        loaded.report(
+            ("utm",),
+            f"campaign {table[folded]} has the same values.",
+            f"Tell them apart in one value, here or in campaigns/{table[folded]}.yaml.",
+        )
     table.setdefault(folded, key)

@@ -82,14 +82,17 @@ def _best_match(
     documents: Documents, registry: Registry, page: Page, ref: str, headlines: Sequence[str]
 ) -> tuple[str, str, float | None]:
     """What readers of the ad's language are shown, its headline, and how well that agrees. The ad's language is taken
-    to be that of the page's rows whose headline agrees best."""
+    to be that of the page's rows whose headline agrees best; if none does, that of rows for any language."""
     found: list[tuple[str, str, float | None]] = []
     for language in (None, *sorted({row.language for row in page.rows.values() if row.language})):
         decision = _decide(registry, page, ref, {"language": language} if language else {})
         headline = _headline(documents, decision)
         match = max((likeness(told, headline) for told in headlines if headline), default=None)
         found.append((decision.shown, headline, match))
-    return max(found, key=lambda one: -1 if one[2] is None else one[2])
+    best = max(found, key=lambda one: -1 if one[2] is None else one[2])
+    plain = found[0]
+    agrees = best[2] is None or best[2] >= ALIKE
+    return best if agrees or plain[2] is None or plain[0] == f"{page.key}/{ORIGINAL}" else plain
 
 
 def _decide(registry: Registry, page: Page, ref: str, facts: Facts) -> Decision:

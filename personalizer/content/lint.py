@@ -52,8 +52,8 @@ class _Lint:
             self._lint_variant(page_key, name, variant)
         for experiment in self._documents.experiments.values():
             self._lint_experiment(experiment)
-        _report_equal_priorities(self._documents.icps)
-        _report_equal_priorities(self._documents.personas)
+        _report_equal_priorities(self._documents.icps, "icps")
+        _report_equal_priorities(self._documents.personas, "personas")
         self._report_equal_paths()
         self._report_equal_rows()
         self._report_shared_rows()
@@ -232,16 +232,22 @@ class _Lint:
     def _report_equal_paths(self) -> None:
         paths: dict[str, str] = {}
         for key, page in self._documents.pages.items():
-            if ("path",) not in page.source.lines:
-                continue  # it has none; that is reported
+            if ("path",) in page.source.unsaid:
+                continue  # it has none that can be used; that is reported
             if page.doc.path in paths:
-                page.report(("path",), f"page {paths[page.doc.path]} has the path {page.doc.path} too.", "Change one.")
+                page.report(
+                    ("path",),
+                    f"page {paths[page.doc.path]} has the path {page.doc.path} too.",
+                    f"Change this one, or that of pages/{paths[page.doc.path]}/page.yaml.",
+                )
             paths.setdefault(page.doc.path, key)
         for key, page in self._documents.pages.items():
             for place, retired in enumerate(page.doc.retired_paths):
                 if retired in paths:
                     what = f"page {paths[retired]} has or had the path {retired} too."
-                    page.report(("retired_paths", place), what, "Remove one.")
+                    page.report(
+                        ("retired_paths", place), what, f"Remove it here, or in pages/{paths[retired]}/page.yaml."
+                    )
                 paths.setdefault(retired, key)
 
     def _report_equal_rows(self) -> None:
@@ -254,18 +260,22 @@ class _Lint:
                 variant.report(
                     ("for",),
                     f"variant {seen[key]} of {page} is for exactly the same visitors, so one of them is never shown.",
-                    "Make them arms of an experiment, or change one `for`.",
+                    f"Make them arms of an experiment, or change this `for` or that of pages/{page}/{seen[key]}.yaml.",
                 )
             seen.setdefault(key, name)
 
     def _report_shared_rows(self) -> None:
         rows: dict[tuple[str, str], str] = {}
         for key, experiment in self._documents.experiments.items():
-            if experiment.doc.status != "running":
+            if experiment.doc.status != "running" or ("page",) in experiment.source.unsaid:
                 continue
             row = (experiment.doc.page, experiment.doc.arms[0])
             if row in rows:
-                experiment.report(("arms", 0), f"experiment {rows[row]} runs on this row already.", "Stop one of them.")
+                experiment.report(
+                    ("arms", 0),
+                    f"experiment {rows[row]} runs on this row already.",
+                    f"Stop this one, or that of experiments/{rows[row]}.yaml.",
+                )
             rows.setdefault(row, key)
 
     def _report_mixed_namespaces(self) -> None:
@@ -285,7 +295,7 @@ def _report_value(owner: Loaded[Any], path: KeyPath, complaint: tuple[str, str] 
         owner.report(path, *complaint)
 
 
-def _report_equal_priorities(documents: Mapping[str, Loaded[Any]]) -> None:
+def _report_equal_priorities(documents: Mapping[str, Loaded[Any]], folder: str) -> None:
     seen: dict[tuple[str, int], str] = {}
     for key, loaded in documents.items():
         priority = loaded.doc.priority
@@ -293,5 +303,7 @@ def _report_equal_priorities(documents: Mapping[str, Loaded[Any]]) -> None:
             continue
         kind = getattr(loaded.doc, "kind", "")
         if (kind, priority) in seen:
-            loaded.report(("priority",), f"{seen[(kind, priority)]} has priority {priority} too.", "Make them differ.")
+            other = seen[(kind, priority)]
+            remedy = f"Change this one, or that of {folder}/{other}.yaml."
+            loaded.report(("priority",), f"{other} has priority {priority} too.", remedy)
         seen.setdefault((kind, priority), key)

@@ -104,13 +104,23 @@ class Documents:
         self._parsed.append(parsed)
 
 
+_START = "`personalizer init DIR` makes a workspace to start from."
+
+
 def load_documents(root: Path) -> Documents:
     """Read the workspace in `root`. Never raises for what is in it; the problems are in the result."""
     documents = Documents(root, _nameless_workspace(root))
     variants, templates = root / "variants", root / "templates"
-    for folder in (variants, templates):
-        if not folder.is_dir():
-            documents.report(folder, "is missing.", "`personalizer init DIR` makes a workspace to start from.")
+    missing = [folder for folder in (variants, templates) if not folder.is_dir()]
+    if len(missing) == 2:
+        lacks = (
+            f"no `variants` and no `templates` in {root.resolve()}"
+            if root.is_dir()
+            else f"no directory {root.resolve()}"
+        )
+        documents.report(root, f"is no workspace: there is {lacks}.", _START)
+    elif missing:
+        documents.report(missing[0], "is missing.", _START)
     if variants.is_dir():
         _load_workspace(documents, variants / "workspace.yaml")
         _load_folder(documents, variants / "icps", models.Icp, documents.icps)

@@ -23,14 +23,13 @@ _SAYS = "an ICP says who (the account), a persona says how to speak to them (the
 
 
 def lint_profiles(documents: Documents, registry: Registry) -> None:
-    """Warn of personas without evidence, of facts in the wrong kind of rule, and of pains that no copy speaks of."""
+    """Warn of facts in the wrong kind of rule, and of pains that no copy speaks of."""
     for key, icp in documents.icps.items():
         if is_right(icp):
             _lint_icp_facts(icp, [leaf.fact for leaf in registry.icps[key].match.leaves])
     for key, persona in documents.personas.items():
         if not is_right(persona):
             continue
-        _lint_evidence(persona)
         match = registry.personas[key].match
         _lint_persona_facts(persona, [leaf.fact for leaf in match.leaves] if match else [])
         _lint_answers(persona, [letter_groups(block) for block in _blocks_for(documents, registry, key)])
@@ -39,8 +38,17 @@ def lint_profiles(documents: Documents, registry: Registry) -> None:
 # --- evidence ---
 
 
+def lint_evidence(documents: Documents) -> None:
+    """Warn of personas without evidence."""
+    for persona in documents.personas.values():
+        _lint_evidence(persona)
+
+
 def _lint_evidence(persona: Loaded[models.Persona]) -> None:
     evidence = persona.doc.evidence
+    place = ("evidence",) if evidence is None else ("evidence", "sources")
+    if not persona.whole and place in persona.source.lines:
+        return  # it is there, and cannot be used; that is reported
     if evidence is None:
         remedy = "Write `evidence: {status: hypothesis}`, or `researched` with its sources."
         persona.warn(("evidence",), "is missing: nobody can tell what this persona rests on.", remedy)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +20,19 @@ from personalizer.content.yaml import KeyPath, Parsed
 D = TypeVar("D", bound=Document)
 
 # What stands in for a key that a document must have and has not, so that the rest of it is checked.
-STAND_INS: dict[str, Any] = {"name": "?", "match": {}, "path": "/", "site": {"name": "?", "hosts": ["localhost"]}}
+_UNSAID = "stands-in-for-a-key"
+STAND_INS: dict[str, Any] = {
+    "name": "?",
+    "match": {},
+    "path": "/",
+    "copy": {},
+    "site": {"name": "?", "hosts": ["localhost"]},
+    "platform": "other",
+    "page": _UNSAID,
+    "goal": _UNSAID,
+    "key": _UNSAID,
+    "ad_sets": [{"key": _UNSAID}],
+}
 
 _ELSEWHERE: dict[type[BaseModel], dict[str, str]] = {  # keys of the one that are taken for keys of the other
     models.Icp: dict.fromkeys(models.Persona.model_fields.keys() - models.Icp.model_fields.keys(), "a persona"),
@@ -40,22 +53,35 @@ def check_model(parsed: Parsed, data: Any, model: type[D], path: KeyPath = ()) -
     for detail in details:
         message, remedy = _explain(detail, model)
         parsed.report((*path, *_place(detail)), message, remedy)
-    stand_ins = {name: value for name, value in STAND_INS.items() if _requires(model, name)}
+    stand_ins: dict[KeyPath, Any] = {}
     rest = data
     while isinstance(rest, dict):
-        smaller = stand_ins | _leave_out(rest, {_standing(rest, _place(detail)) for detail in details})
+        lacking = [_place(detail) for detail in details if detail["type"] == "missing"]
+        found = {place: STAND_INS[place[-1]] for place in lacking if place[-1] in STAND_INS and place not in stand_ins}
+        others = {_standing(rest, _place(detail)) for detail in details if _place(detail) not in found}
+        smaller = _leave_out(_put(rest, found), others)
         if smaller == rest:
             break
         rest = smaller
+        stand_ins |= found
         try:
-            return model.model_validate(rest)
+            doc = model.model_validate(rest)
         except ValidationError as error:
             details = error.errors()
+            continue
+        parsed.unsaid.update((*path, *place) for place in stand_ins)
+        return doc
     return None
 
 
-def _requires(model: type[BaseModel], name: str) -> bool:
-    return name in model.model_fields and model.model_fields[name].is_required()
+def _put(data: Any, values: Mapping[KeyPath, Any], here: KeyPath = ()) -> Any:
+    """`data` with each of the values at its place, where a mapping lacks it."""
+    if isinstance(data, dict):
+        own = {place[-1]: value for place, value in values.items() if place[:-1] == here}
+        return {key: _put(value, values, (*here, key)) for key, value in data.items()} | own
+    if isinstance(data, list):
+        return [_put(item, values, (*here, number)) for number, item in enumerate(data)]
+    return data
 
 
 def _place(detail: Any) -> KeyPath:

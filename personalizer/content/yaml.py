@@ -9,7 +9,7 @@ libyaml reads the text, forty times as fast as a parser written in Python; what 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Parsed:
     data: Any
     lines: dict[KeyPath, int]
     problems: list[Problem]
+    unsaid: set[KeyPath] = field(default_factory=set)  # where a value stands in for one that cannot be used
 
     def line_of(self, path: KeyPath) -> int:
         """The line of the longest known beginning of `path`; 1 for the document itself."""
@@ -52,7 +53,9 @@ class Parsed:
         return self.lines.get((), 1)
 
     def report(self, path: KeyPath, message: str, remedy: str = "", *, warning: bool = False) -> None:
-        """Note a problem at `path`."""
+        """Note a problem at `path`, but none of what nobody wrote: what it stands in for is reported."""
+        if any(path[:length] in self.unsaid for length in range(1, len(path) + 1)):
+            return
         key = ".".join(str(part) for part in path)
         self.problems.append(Problem(self.file, self.line_of(path), key, message, remedy, warning))
 

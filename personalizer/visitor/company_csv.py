@@ -251,13 +251,14 @@ def _band(_: str, cell: str, remedy: str) -> dict[str, float]:
 
 def _country(_: str, cell: str) -> str:
     code = cell.upper()
-    if code not in _countries():
+    if code not in country_codes():
         raise _WrongCellError(f"{cell!r} is no country code.", "Write the ISO 3166 code of two letters, as DE or GB.")
     return code
 
 
 @cache
-def _countries() -> frozenset[str]:
+def country_codes() -> frozenset[str]:
+    """ISO 3166 codes, and XK, which look-up files have for Kosovo."""
     codes = {str(code) for code in Locale("en").territories}
     return frozenset(code for code in codes if re.fullmatch("[A-Z]{2}", code)) - _NO_COUNTRIES
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from personalizer.decision.registry import Registry
 from personalizer.decision.titles import leads_as, read_title
 from personalizer.decision.trace import trace_decision
 from personalizer.model import Facts, Mode, Range, Source, Visitor
+from personalizer.visitor.cleaning import clean_text
 
 Write = Callable[[Files], Path]
 
@@ -139,7 +141,7 @@ SAME = [  # each line means the same job, in English, German, French, Spanish, I
 
 @pytest.mark.parametrize("titles", SAME, ids=lambda titles: titles[0])
 def test_titles_that_mean_the_same_are_read_the_same(titles: list[str]) -> None:
-    roles = {title: read_title(title) for title in titles}
+    roles = {title: read_title(clean_text(title)) for title in titles}  # as facts arrive
     assert set(roles.values()) == {roles[titles[0]]}, roles
     assert all(department and rank for role in roles.values() for department, rank in role)
 
@@ -154,6 +156,8 @@ def test_no_two_of_those_jobs_are_the_same() -> None:
         ("CFO & COO", True),
         ("CEO", True),
         ("Gründerin", True),
+        ("ผู้อำนวยการฝ่ายการเงิน", True),
+        ("ผู้อำนวยการฝ่ายการตลาด", False),
         ("Head of Finance", True),
         ("VP Finance", True),
         ("Finance Manager", False),
@@ -173,7 +177,13 @@ def test_no_two_of_those_jobs_are_the_same() -> None:
     ],
 )
 def test_who_decides(title: str, verdict: bool | None) -> None:
-    assert authority(["Head of finance"], None, 10).test({"person.title": title}) is verdict
+    assert authority(["Head of finance"], None, 10).test({"person.title": clean_text(title)}) is verdict
+
+
+def test_a_title_is_read_however_its_letters_are_spelled() -> None:
+    for title in (title for titles in SAME for title in titles):
+        forms = {unicodedata.normalize(form, title) for form in ("NFC", "NFD", "NFKC", "NFKD")}
+        assert {read_title(form) for form in forms} == {read_title(title)}, title
 
 
 def test_a_word_is_not_found_inside_another() -> None:
@@ -204,6 +214,8 @@ def test_a_title_that_the_tables_do_not_know_is_compared_as_it_is_written() -> N
     test = authority(["Head of shared services"], None, 10).test
     assert test({"person.title": "Deputy head of Shared Services, EMEA"}) is True
     assert test({"person.title": "Head of something"}) is None
+    thai = authority(["ผู้นำกลุ่มธุรกิจ"], None, 10).test
+    assert thai({"person.title": clean_text("ผู้นำกลุ่มธุรกิจอาวุโส")}) is True
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from personalizer.cache import Cache
 from personalizer.decision.conditions import Compare, Condition, say
-from personalizer.decision.titles import leads_as, read_title
+from personalizer.decision.titles import fold_title, leads_as, read_title
 from personalizer.model import Facts, Range, Value
 
 DIMENSIONS = (
@@ -117,7 +117,7 @@ class Authority:
     def __init__(self, titles: Sequence[str], years: float | None) -> None:
         self._wanted = tuple(role for title in titles for role in read_title(title))
         unread = (title for title in titles if not any(role.department and role.rank for role in read_title(title)))
-        self._literal = tuple(title.casefold() for title in unread)
+        self._literal = tuple(fold_title(title) for title in unread)
         self._years = years
 
     def test(self, facts: Facts) -> bool | None:
@@ -132,7 +132,7 @@ class Authority:
         title = facts.get("person.title")
         if title is None:
             title = " ".join(str(facts.get(name, "")) for name in ("person.seniority", "person.department"))
-        folded = str(title).casefold()
+        folded = fold_title(str(title))
         if any(literal in folded for literal in self._literal):
             return True
         return leads_as(read_title(folded), self._wanted)

@@ -114,9 +114,14 @@ _PARTS = re.compile(r"\s*(?:[,/|;+]| & | and | und | et | y | dan |และ)\s*
 _BETWEEN = re.compile(r"[^\w&\u0e00-\u0e7f]+")  # Thai vowels and tones are no word characters
 
 
+def fold_title(text: str) -> str:
+    """Titles and the words of the tables in the same letters: facts arrive in NFKC, which takes Thai SARA AM apart."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
 def read_title(title: str) -> tuple[Role, ...]:
     """What somebody with this title leads, or works in; several for `CFO & COO`, none for words that nobody knows."""
-    folded = " ".join(unicodedata.normalize("NFC", title).casefold().split())
+    folded = " ".join(fold_title(title).split())
     whole = _read_part(folded)
     parts = [part for part in _PARTS.split(folded) if part]
     roles = dict.fromkeys(role for part in parts if (role := _read_part(part)) and role.department and role.rank)
@@ -167,18 +172,21 @@ def _is_thai(text: str) -> bool:
 
 def _word_tests(listed: str) -> tuple[re.Pattern[str], ...]:
     """What finds any of these words: two patterns, for words with spaces around them and for Thai."""
-    thai = [re.escape(word) for word in listed.split() if _is_thai(word)]
+    words = fold_title(listed).split()
+    thai = [re.escape(word) for word in words if _is_thai(word)]
     spaced = [
         ("" if word.startswith("*") else "(?<= )")
         + re.escape(word.strip("*"))
         + ("" if word.endswith("*") else "(?= )")
-        for word in listed.split()
+        for word in words
         if not _is_thai(word)
     ]
-    return tuple(re.compile("|".join(words)) for words in (spaced, thai) if words)
+    return tuple(re.compile("|".join(tests)) for tests in (spaced, thai) if tests)
 
 
-_WHOLE_FIRST = tuple(sorted(_WHOLE, key=lambda entry: -len(entry[0])))
+_WHOLE_FIRST = tuple(
+    sorted(((fold_title(phrase), of, level) for phrase, of, level in _WHOLE), key=lambda entry: -len(entry[0]))
+)
 _DEPARTMENT_WORDS = tuple((name, _word_tests(listed)) for name, listed in _DEPARTMENTS.items())
 _RANK_WORDS = tuple((rank, _word_tests(listed)) for rank, listed in _RANKS.items())
 

@@ -20,6 +20,7 @@ from personalizer.model import Range, Value
 from personalizer.visitor.company import Companies, company_facts, open_companies, parse_band, parse_domain
 from personalizer.visitor.facts import FACTS
 from personalizer.visitor.geo import Geo, open_geo
+from personalizer.visitor.place_names import PlaceNames
 
 SAMPLES = shipped("samples/city.mmdb").parent
 ALL_SAMPLES = {name: "sample" for name in ("geo_city", "geo_asn", "geo_connection", "geo_anonymous", "companies")}
@@ -172,6 +173,21 @@ def test_a_country_file(tmp_path: Path) -> None:
         "geo.continent": "EU",
         "geo.eu": False,
     }
+
+
+def test_the_names_of_a_region_are_its_own_and_those_of_the_file_in_use(tmp_path: Path) -> None:
+    def place(name: str, **country: Any) -> dict[str, Any]:
+        return {**country, "subdivisions": [{"iso_code": "BE", "names": {"de": name}}]}
+
+    germany = {"country": {"iso_code": "DE"}}
+    records = {"192.0.2.0/25": place("Berlin", **germany), "192.0.2.128/25": place("Bern")}
+    for name in ("Berlino", "Berlin an der Spree"):  # a file that is replaced
+        records["192.0.2.0/25"] = place(name, **germany)
+        records["198.51.100.0/24"] = place(f"not {name}")
+        geo = open_geo(settings(geo_city=write_mmdb(tmp_path / "c.mmdb", records)))
+        found = {address: geo.lookup(address)["geo.region"] for address in ("192.0.2.1", "192.0.2.129", "198.51.100.1")}
+        assert set(found.values()) == {"BE"}
+        assert [PlaceNames("de").get(str(region), "") for region in found.values()] == [name, "Bern", f"not {name}"]
 
 
 def test_enterprise_goes_before_city(tmp_path: Path) -> None:

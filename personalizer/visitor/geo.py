@@ -60,9 +60,6 @@ _USER_KINDS = {
 }
 
 
-_regions: Cache[tuple[Value | None, Value], str] = Cache(8192)
-
-
 class Geo:
     """The open files. Immutable: new files are a new `Geo`.
 
@@ -75,6 +72,7 @@ class Geo:
         self._places = places
         self._networks = networks
         self._anonymous = anonymous
+        self._regions: Cache[tuple[Value, Value], str] = Cache(8192)  # many places are in one
 
     def lookup(self, address: str) -> Facts:
         """`geo.*` and `network.*` facts of an address, as far as the files know them."""
@@ -82,10 +80,38 @@ class Geo:
         network: dict[str, Any] = dict(_mapping(place.get("traits")))
         for file in self._networks:
             network |= file.get(address) or _NOTHING
-        facts = _place_facts(place) | _network_facts(network)
+        facts = self._place_facts(place) | _network_facts(network)
         if self._anonymous:
             facts |= _anonymous_facts(self._anonymous.get(address))
         return facts
+
+    def _place_facts(self, record: Record) -> Facts:
+        country, location = _mapping(record.get("country")), _mapping(record.get("location"))
+        subdivisions = record.get("subdivisions")
+        region = _mapping(subdivisions[0]) if isinstance(subdivisions, list) and subdivisions else _NOTHING
+        texts = {
+            "geo.continent": _mapping(record.get("continent")).get("code"),
+            "geo.country": country.get("iso_code"),
+            "geo.region": region.get("iso_code"),
+            "geo.city": _mapping(_mapping(record.get("city")).get("names")).get("en"),
+            "geo.postal": _mapping(record.get("postal")).get("code"),
+            "geo.timezone": location.get("time_zone"),
+        }
+        facts = _known_texts(texts)
+        if "geo.region" in facts:
+            facts["geo.region"] = self._name_region(facts, region.get("names"))
+        if "geo.city" in facts:
+            facts["geo.city"] = name_place(str(facts["geo.city"]), _mapping(record.get("city")).get("names"))
+        if "geo.country" in facts:  # the files only flag members
+            facts["geo.eu"] = country.get("is_in_european_union") is True
+        return facts
+
+    def _name_region(self, facts: Facts, names: object) -> str:
+        code, country = facts["geo.region"], facts.get("geo.country")
+        if country is None:  # the same code is another region elsewhere
+            return name_place(str(code), names)
+        key = (country, code)
+        return self._regions.get(key) or self._regions.put(key, name_place(str(code), names))
 
 
 def open_geo(settings: Settings) -> Geo:
@@ -108,34 +134,6 @@ def make_geo(files: Mapping[str, Mmdb]) -> Geo:
     places = tuple(files[name] for name in _PLACES if name in files)
     networks = tuple(files[name] for name in _NETWORKS if name in files)
     return Geo(places, networks, files.get(_ANONYMOUS))
-
-
-def _place_facts(record: Record) -> Facts:
-    country, location = _mapping(record.get("country")), _mapping(record.get("location"))
-    subdivisions = record.get("subdivisions")
-    region = _mapping(subdivisions[0]) if isinstance(subdivisions, list) and subdivisions else _NOTHING
-    texts = {
-        "geo.continent": _mapping(record.get("continent")).get("code"),
-        "geo.country": country.get("iso_code"),
-        "geo.region": region.get("iso_code"),
-        "geo.city": _mapping(_mapping(record.get("city")).get("names")).get("en"),
-        "geo.postal": _mapping(record.get("postal")).get("code"),
-        "geo.timezone": location.get("time_zone"),
-    }
-    facts = _known_texts(texts)
-    if "geo.region" in facts:
-        facts["geo.region"] = _share_region(facts, region.get("names"))
-    if "geo.city" in facts:
-        facts["geo.city"] = name_place(str(facts["geo.city"]), _mapping(record.get("city")).get("names"))
-    if "geo.country" in facts:  # the files only flag members
-        facts["geo.eu"] = country.get("is_in_european_union") is True
-    return facts
-
-
-def _share_region(facts: Facts, names: object) -> str:
-    """The region with its names: many places are in one."""
-    key = (facts.get("geo.country"), facts["geo.region"])
-    return _regions.get(key) or _regions.put(key, name_place(str(facts["geo.region"]), names))
 
 
 def _network_facts(record: Record) -> Facts:

@@ -136,6 +136,8 @@ def test_changes_of_owner_are_those_of_asking_every_network(owned: dict[ipaddres
     [
         ("192.0.2.1/24,a.example", "2: network: '192.0.2.1/24' is no network. Write 192.0.2.0/24, whose "),
         ("192.0.2.0/33,a.example", "2: network: '192.0.2.0/33' is no network. Write 192.0.2.0/24, 2001:db8::/32, one "),
+        ("2a00:1::1%eth0,a.example", "2: network: '2a00:1::1%eth0' names a network card of one computer. Leave out % "),
+        ("fe80::1%eth0/64,a.example", "2: network: 'fe80::1%eth0/64' names a network card of one computer. "),
         ("10.0.0.9-10.0.0.1,a.example", "2: network: '10.0.0.9-10.0.0.1' is no network. "),
         ("10.0.0.9-2001:db8::,a.example", "2: network: '10.0.0.9-2001:db8::' is no network. "),
         (",https://a.example/x", "2: domain: 'https://a.example/x' is no domain. Write it as lumen.example"),
@@ -282,6 +284,14 @@ def test_a_file_that_is_no_such_table_is_refused(tmp_path: Path, text: str, mess
     with pytest.raises(DataError, match=message.replace("?", r"\?")):
         build(path)
     assert os.listdir(tmp_path) == ["c.csv"]
+
+
+def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.csv", ",a.example,Bäckerei Süß", ",b.example,บริษัท", header="network,domain,name\n")
+    path.write_bytes(path.read_bytes() + b",c.example,\xff\n")
+    told: list[int] = []
+    build_company_table(path, tmp_path / "c.table", lambda problem: None, told.append)
+    assert sum(told) == path.stat().st_size
 
 
 def test_the_command_writes_all_or_nothing(tmp_path: Path) -> None:

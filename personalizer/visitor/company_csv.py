@@ -90,7 +90,7 @@ class _RowReader:
         self._delimiter = max(",;\t", key=header.count)
         self._names = [name.strip().strip('"').lower() for name in header.rstrip("\r\n").split(self._delimiter)]
         self._check_header()
-        advance(len(header))
+        advance(_count_bytes(header))
 
     def _check_header(self) -> None:
         near = {name: difflib.get_close_matches(name, COLUMNS, n=1) for name in self._names}
@@ -109,7 +109,7 @@ class _RowReader:
         if "domain" not in self._names:
             return  # every row would be told to lack it
         for number, line in enumerate(self._file, start=2):  # the header is line 1
-            self._advance(len(line))
+            self._advance(_count_bytes(line))
             try:
                 cells = split_line(line, self._delimiter)
             except BrokenLineError as error:
@@ -142,6 +142,10 @@ class _RowReader:
         self._report(Problem(self._path, line, column, message, remedy))
 
 
+def _count_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogateescape"))
+
+
 class _WrongCellError(Exception):
     """A cell says nothing that is meant; arguments: what is wrong with it, and what to write."""
 
@@ -155,6 +159,8 @@ def _read_cell(name: str, cell: str) -> Any:
 def _networks(_: str, cell: str) -> tuple[Network, ...]:
     found: list[Network] = []
     for part in _SEVERAL.split(cell):
+        if "%" in part:
+            raise _WrongCellError(f"{part!r} names a network card of one computer.", "Leave out % and what follows it.")
         try:
             if re.fullmatch(r"[0-9a-fA-F.:]+-[0-9a-fA-F.:]+", part):
                 first, _, last = part.partition("-")

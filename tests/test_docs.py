@@ -26,6 +26,7 @@ from personalizer.config import SETTINGS
 from personalizer.content import models
 from personalizer.content.compile import SCHEMA
 from personalizer.decision.conditions import All, Any_, Compare, Node, Not, build_condition
+from personalizer.decision.fit import REMEMBERED_FITS
 from personalizer.decision.index import REMEMBERED
 from personalizer.decision.parse import OPERATORS, compile_condition
 from personalizer.edge.limits import MAX_FORM, MAX_QUERY, MAX_SIGNALS
@@ -289,6 +290,7 @@ def test_every_log_line_is_explained() -> None:
 
 def test_what_is_remembered_is_told() -> None:
     """Every `Cache`, by its size, is a row of the table of what a worker remembers."""
+    imported = {"REMEMBERED": REMEMBERED, "REMEMBERED_FITS": REMEMBERED_FITS}
     found = set()
     for path in (ROOT / "personalizer").rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
@@ -299,7 +301,7 @@ def test_what_is_remembered_is_told() -> None:
             for call in ast.walk(node.value):
                 if isinstance(call, ast.Call) and ast.unparse(call.func) == "Cache":
                     size = constants.get(ast.unparse(call.args[0]), call.args[0])
-                    value = size.value if isinstance(size, ast.Constant) else REMEMBERED
+                    value = size.value if isinstance(size, ast.Constant) else imported[ast.unparse(size)]
                     found.add((path.name, ast.unparse(node.target), value))
     told = read("docs/operations.md").partition("| remembered |")[2].partition("\n\n")[0]
     rows = [int(size.replace(",", "")) for size in re.findall(r"^\| [^|]+ \| ([\d,]+) \|", told, re.MULTILINE)]

@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import SOFTWARE_COMPANY, Client, decision_of, run_server
 
+from personalizer.cache import Cache
 from personalizer.content.compile import check_workspace, load_content
+from personalizer.content.store import finish, read_content, save_content
 from personalizer.decision.decide import decide
-from personalizer.decision.fit import DIMENSIONS, FitModel, affordability, authority
+from personalizer.decision.fit import DIMENSIONS, FitModel, Judgements, affordability, authority
 from personalizer.decision.registry import Registry
 from personalizer.decision.titles import leads_as, read_title
 from personalizer.decision.trace import trace_decision
@@ -112,10 +114,27 @@ FACTS: dict[str, list[Any]] = {
 @given(st.lists(st.fixed_dictionaries({name: st.sampled_from(values) for name, values in FACTS.items()}), max_size=40))
 def test_what_is_remembered_is_what_would_be_judged(asked: list[dict[str, Any]]) -> None:
     criteria = [authority(["CFO"], None, 10), affordability(6000, None, 5)]
-    remembering = FitModel(criteria, {"sales": {"able": 2}})
+    known: Judgements = Cache(8)
+    others = [authority(["gardener"], None, 3), affordability(60, None, 4)]
+    remembering = [FitModel(written, {"sales": {"able": 2}}, known) for written in (criteria, others)]
     for some in asked:
         facts = {name: value for name, value in some.items() if value is not None}
-        assert remembering.judge(facts) == FitModel(criteria, {"sales": {"able": 2}}).judge(facts)
+        for model in remembering:  # they ask about the same facts
+            assert model.judge(facts) == FitModel(model.criteria, model.teams).judge(facts)
+
+
+def test_all_icps_of_a_content_remember_in_one_place_and_no_long_texts(workspace: Write, tmp_path: Path) -> None:
+    others = {f"variants/icps/soft{number}.yaml": {**ICP, "name": f"Soft {number}"} for number in range(40)}
+    compiled = load_content(workspace({"variants/icps/soft.yaml": ICP, **others}))
+    for content in (compiled, finish(read_content(save_content(tmp_path / "data", compiled)))):
+        models = [icp.fit for icp in content.registry.icps.values() if icp.fit]
+        assert len(models) == 41
+        (known,) = {id(model._known): model._known for model in models}.values()
+        assert known is not None
+        title = {"person.title": "CFO " * 20}
+        assert {id(model.judge({})) for model in models} == {id(model.judge({})) for model in models}
+        assert models[0].judge(title) is not models[0].judge(title)
+        assert models[0].judge(title).score == 11
 
 
 # --- titles ---

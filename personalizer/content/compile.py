@@ -37,6 +37,7 @@ from personalizer.content.values import CHECKS
 from personalizer.content.yaml import KeyPath
 from personalizer.decision.assign import compile_ranges
 from personalizer.decision.conditions import All, Compare, Condition, Node, build_condition
+from personalizer.decision.fit import REMEMBERED_FITS, Judgements
 from personalizer.decision.index import REMEMBERED, Answers, RuleIndex
 from personalizer.decision.parse import FactSchema, compile_condition
 from personalizer.decision.registry import Experiment, Goal, Icp, Page, Persona, Registry, Row, Target
@@ -155,6 +156,7 @@ class _Compiler:
         self._custom = compile_custom(documents.workspace.doc)
         self._schema = extend_schema(SCHEMA, self._custom)
         self._answers: Answers = Cache(REMEMBERED)  # of this registry's indexes
+        self._judgements: Judgements = Cache(REMEMBERED_FITS)  # of this registry's fit models
         self._ideal: tuple[str, ...] = ()  # the ICPs of personas that name none: this very tuple
 
     def compile(self) -> Registry:
@@ -246,7 +248,9 @@ class _Compiler:
                 target=_target(doc.serve),
                 lookup=doc.evidence == "lookup",
                 exploration=doc.exploration,
-                fit=compile_fit(self._documents.icps[key], self._workspace.doc.custom, self._condition),
+                fit=compile_fit(
+                    self._documents.icps[key], self._workspace.doc.custom, self._condition, self._judgements
+                ),
             )
             for order, key in enumerate(ranked)
             for match, doc in [compiled[key]]

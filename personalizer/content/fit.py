@@ -13,13 +13,16 @@ from personalizer.content import models
 from personalizer.content.load import Loaded
 from personalizer.content.yaml import KeyPath
 from personalizer.decision.conditions import Condition
-from personalizer.decision.fit import DIMENSIONS, Criterion, FitModel, affordability, authority
+from personalizer.decision.fit import DIMENSIONS, Criterion, FitModel, Judgements, affordability, authority
 
 Compile = Callable[[Loaded[Any], Any, KeyPath], Condition]
 
 
-def compile_fit(icp: Loaded[models.Icp], custom: Mapping[str, models.CustomFact], compile_: Compile) -> FitModel | None:
-    """The written criteria, then what decision maker and price floor say by themselves."""
+def compile_fit(
+    icp: Loaded[models.Icp], custom: Mapping[str, models.CustomFact], compile_: Compile, known: Judgements
+) -> FitModel | None:
+    """The written criteria, then what decision maker and price floor say by themselves. `known` is where the model
+    remembers."""
     doc = icp.doc
     if doc.fit is None:
         return None
@@ -36,4 +39,4 @@ def compile_fit(icp: Loaded[models.Icp], custom: Mapping[str, models.CustomFact]
         budget = "custom.budget" if "budget" in custom and custom["budget"].type == "number" else None
         criteria.append(affordability(doc.business.price_floor, budget, doc.business.points))
     teams = {team: {str(dimension): weight for dimension, weight in one.items()} for team, one in doc.teams.items()}
-    return FitModel(criteria, teams)
+    return FitModel(criteria, teams, known)

@@ -164,7 +164,8 @@ def parts_of(content: Content) -> Iterator[list[Any]]:
     """Lists of the objects in `content` that are many or large; each takes about a millisecond to make or to free."""
     registry, renderings = content.registry, content.renderings
     indexes = _indexes_of(registry)
-    yield [renderings.templates, registry.ads._known, *{id(one._answers): one._answers for one in indexes}.values()]
+    memories = [*(index._answers for index in indexes), *(icp.fit._known for icp in registry.icps.values() if icp.fit)]
+    yield [renderings.templates, registry.ads._known, *{id(one): one for one in memories}.values()]
     for index in indexes:
         yield from _slices([condition for _, condition in index.rules], _SMALL)
     yield from _slices(registry.icps.values(), _SMALL)

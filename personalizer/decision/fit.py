@@ -5,7 +5,7 @@ decided before, and a score only ranks.
 
 A criterion is true, false or unknown. True adds its points; one with points to gain fails where it is false, one with
 points to lose where it is true; the unknown does neither. A judgement is remembered by the values of the facts that the
-criteria ask about.
+criteria ask about, for all ICPs of a registry together.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from personalizer.cache import Cache
 from personalizer.decision.conditions import Compare, Condition, say
+from personalizer.decision.index import LONGEST
 from personalizer.decision.titles import fold_title, leads_as, read_title
 from personalizer.model import Facts, Range, Value
 
@@ -27,7 +28,7 @@ DIMENSIONS = (
     "ascension_potential",
     "advocacy_potential",
 )
-_REMEMBERED = 4096  # judgements of one ICP
+REMEMBERED_FITS = 16_384  # judgements by all ICPs of a registry together
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,25 @@ class Fit:
     teams: Mapping[str, float]
 
 
+Judgements = Cache[tuple[object, ...], Fit]  # a model and the values of its facts
+
+
 class FitModel:
-    """The criteria of one ICP. `teams`: by team the weight of each dimension; what a team does not name weighs 1."""
+    """The criteria of one ICP. `teams`: by team the weight of each dimension; what a team does not name weighs 1.
+    `known` is where it remembers, shared by the models of a registry."""
 
     __slots__ = ("_facts", "_known", "criteria", "teams")
 
-    def __init__(self, criteria: Sequence[Criterion], teams: Mapping[str, Mapping[str, float]]) -> None:
+    def __init__(
+        self,
+        criteria: Sequence[Criterion],
+        teams: Mapping[str, Mapping[str, float]],
+        known: Judgements | None = None,
+    ) -> None:
         self.criteria = tuple(criteria)
         self.teams = teams
         self._facts = tuple(sorted({fact for one in criteria for fact in one.facts}))
-        self._known: Cache[tuple[Value | None, ...], Fit] = Cache(_REMEMBERED)
+        self._known = known
 
     @property
     def best(self) -> float:
@@ -80,12 +90,18 @@ class FitModel:
 
     def judge(self, facts: Facts) -> Fit:
         """How good an account with these facts is."""
-        asked: list[Value | None] = []
+        remembered = self._known
+        if remembered is None:
+            return self._judge(facts)
+        asked: list[object] = [id(self)]
         for name in self._facts:
-            asked.append(facts.get(name))
+            value = facts.get(name)
+            if isinstance(value, str) and len(value) > LONGEST:
+                return self._judge(facts)
+            asked.append(value)
         question = tuple(asked)
-        known = self._known.get(question)
-        return self._known.put(question, self._judge(facts)) if known is None else known
+        known = remembered.get(question)
+        return remembered.put(question, self._judge(facts)) if known is None else known
 
     def _judge(self, facts: Facts) -> Fit:
         verdicts = tuple(one.test(facts) for one in self.criteria)

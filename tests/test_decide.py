@@ -22,7 +22,7 @@ from personalizer.decision.registry import Registry
 from personalizer.decision.trace import trace_decision
 from personalizer.edge.record import record_exposure
 from personalizer.events.columns import COLUMNS
-from personalizer.model import Decision, Mode, Range, Reason, Source, Visitor
+from personalizer.model import Decision, Facts, Mode, Range, Reason, Source, Visitor
 
 CASES = json.loads((Path(__file__).parent / "cases/decisions.json").read_text())
 GROUPS = CASES["groups"]
@@ -117,6 +117,15 @@ def test_the_row_of_the_journal_says_all_of_it(registries: Registries, group: in
     columns = {column.name for column in COLUMNS} | {"facts"}
     said = {one.name: getattr(decision, one.name) for one in fields(decision) if one.name in columns}
     assert {name: row.get(name) for name in said} == said
+
+
+def test_a_link_with_a_long_text_is_recognized_and_not_remembered() -> None:
+    ads = AdIndex({"c": Campaign("c", "home", {}, {}, {"ad.campaign": "c"})}, {}, {("utm.source",): {("x",): "c"}})
+    for text, remembered in (("y" * 64, True), ("y" * 65, False)):
+        for ad_ref, content in ((text, "z"), (None, text)):
+            facts: Facts = {"utm.source": "x", "utm.content": content}
+            assert ads.find(ad_ref, facts) == {"ad.campaign": "c"}
+            assert (ads._known.get((ad_ref, content, None, "x")) is not None) is remembered
 
 
 def test_a_missing_value_is_not_an_empty_one() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from personalizer.cache import Cache
+from personalizer.decision.index import LONGEST
 from personalizer.model import Facts
 
 _REMEMBERED = 16_384  # links
@@ -53,6 +54,9 @@ class AdIndex:
         asked: list[object] = [ad_ref]
         for name in self._asked:
             asked.append(facts.get(name))
+        for value in asked:
+            if isinstance(value, str) and len(value) > LONGEST:
+                return self._find(ad_ref, facts)
         question = tuple(asked)
         found = self._known.get(question)
         return self._known.put(question, self._find(ad_ref, facts)) if found is None else found

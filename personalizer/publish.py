@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
-import signal
 import time
+from functools import partial
 from pathlib import Path
 
 from personalizer.config import Settings
 from personalizer.content.compile import Content, check_workspace, load_content
 from personalizer.content.files import Stamps, hash_workspace, stamp_workspace
 from personalizer.content.store import Damaged, Steps, content_file, finish, read_content, remove_others, save_content
-from personalizer.process import die_with_parent
+from personalizer.process import Ended, Task
 
 log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.5  # so long files must lie still: editors write in parts, and copying takes a while
-COMPILER_NICE = 10  # pages go before
 _LOOK_SHARE = 25  # looking at the files takes at most one part of so many
-_PAUSE_SECONDS = 2  # before compiling again what was killed, perhaps for want of memory
+_PAUSE_SECONDS, _LONGEST_PAUSE = 2, 60  # before trying again what failed for want of memory, room or rights
+_COMPILE_SECONDS = 1800  # a workspace of 10,000 rules takes seconds; whoever waits for a dead disk waits for ever
 _TURN_SECONDS = 0.02
 
-_WRITTEN, _WRONG, _MOVED, _SAME = range(4)  # how compiling ended
+_WRITTEN, _WRONG, _MOVED, _SAME = range(10, 14)  # how compiling ended; any other status is a failure of its own
 
 
 def open_content(settings: Settings) -> Content:
@@ -92,76 +91,71 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._watch = Watch(settings.workspace)
-        self._compiler = 0  # its process, while it runs
-        self._told = -1  # where it says which revision it wrote
+        self._compiler: Task | None = None
         self._steps: Steps | None = None
         self._wrong = False  # whether the files had a mistake when they were compiled last
+        self._pause = float(_PAUSE_SECONDS)
 
     @property
     def busy(self) -> bool:
         """Whether content is being read: then the next turn should come soon."""
         return self._steps is not None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is written or read, so that what is kept and not served may be removed."""
+        return self._steps is None and self._compiler is None
+
     def turn(self, live: str) -> Content | None:
         """Do what is next; the new content once it is there. `live` is the revision that is served."""
         if self._steps is not None:
             return self._read(self._steps)
-        if self._compiler:
-            self._reap(live)
+        if self._compiler is not None:
+            ended = self._compiler.poll()
+            if ended is not None:
+                self._compiler = None
+                self._go_on(ended, live)
         elif self._watch.settled():
             self._start(live)
         return None
 
+    def retry(self, why: object) -> None:
+        """Publish what lies there again after a pause, which grows while that fails: the files have no mistake."""
+        log.warning(
+            "the workspace cannot be published now, so what was published stays; trying again in %d s: %s",
+            self._pause,
+            why,
+        )
+        self._watch.look_again(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
     def stop(self) -> None:
         """End the compiler, if it runs."""
-        if self._compiler:
-            os.kill(self._compiler, signal.SIGKILL)
-            os.waitpid(self._compiler, 0)
-            os.close(self._told)
-            self._compiler = 0
+        if self._compiler is not None:
+            self._compiler.kill()
+            self._compiler = None
 
     def _start(self, live: str) -> None:
-        self._told, write = os.pipe()
-        parent = os.getpid()
-        self._compiler = os.fork()
-        if self._compiler:
-            os.close(write)
-            return
-        status = 1
         try:
-            die_with_parent(parent)
-            for name in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(name, signal.SIG_DFL)
-            os.nice(COMPILER_NICE)
-            status = _compile(self._settings, live, self._watch.seen, write)
-        except Exception:  # the last door of a forked process: never the parent's code
-            log.exception("content could not be compiled")
-        finally:
-            logging.shutdown()
-            os._exit(status)
+            self._compiler = Task(partial(_compile, self._settings, live, self._watch.seen), _COMPILE_SECONDS)
+        except OSError as error:
+            self.retry(error)
 
-    def _reap(self, live: str) -> None:
-        pid, status = os.waitpid(self._compiler, os.WNOHANG)
-        if not pid:
-            return
-        self._compiler = 0
-        with os.fdopen(self._told, "rb") as told:
-            revision = told.read().decode()
-        ended = os.waitstatus_to_exitcode(status)
-        if ended == _WRITTEN:
+    def _go_on(self, ended: Ended, live: str) -> None:
+        if ended.status == _WRITTEN:
             gc.disable()  # nothing of what is read is garbage
-            self._steps = read_content(content_file(self._settings.data, revision))
-        elif ended == _MOVED:
+            self._steps = read_content(content_file(self._settings.data, ended.words))
+        elif ended.status == _MOVED:
             self._watch.look_again()
             return
-        elif ended == _SAME:
-            if self._wrong:
-                log.info("the files are right again, as they were published: revision %s is served", live[:12])
-        elif ended != _WRONG:
-            log.warning("compiling the workspace ended (%s); trying again, and what was published stays", ended)
-            self._watch.look_again(_PAUSE_SECONDS)
+        elif ended.status not in (_SAME, _WRONG):
+            self.retry(f"compiling it ended with status {ended.status}")
             return
-        self._wrong = ended == _WRONG
+        else:
+            self._pause = _PAUSE_SECONDS
+            if ended.status == _SAME and self._wrong:
+                log.info("the files are right again, as they were published: revision %s is served", live[:12])
+        self._wrong = ended.status == _WRONG
 
     def _read(self, steps: Steps) -> Content | None:
         until = time.monotonic() + _TURN_SECONDS
@@ -172,27 +166,27 @@ class Publisher:
             return None
         except StopIteration as end:
             content = end.value
+            self._pause = _PAUSE_SECONDS
         except Damaged as error:
-            log.warning("new content cannot be read back, so what was published stays: %s", error)
+            self.retry(error)
         self._steps = None
         gc.enable()
         return content
 
 
-def _compile(settings: Settings, live: str, seen: Stamps, told: int) -> int:
-    """Check, compile and keep the workspace, and say which revision it is."""
+def _compile(settings: Settings, live: str, seen: Stamps) -> tuple[int, str]:
+    """Check, compile and keep the workspace: how that ended, and which revision it is."""
     checked = check_workspace(settings.workspace)
     if stamp_workspace(settings.workspace) != seen:
-        return _MOVED  # some of what was read may be of before, and some of after a change
+        return _MOVED, ""  # some of what was read may be of before, and some of after a change
     if checked.content is None:
         for problem in checked.problems:
             if not problem.warning:  # `check` has those; here they would hide what keeps this from being published
                 log.error("%s", problem)
         log.error("nothing of this is published, and what was published before stays")
-        return _WRONG
+        return _WRONG, ""
     revision = checked.content.registry.revision
     if revision == live:
-        return _SAME
+        return _SAME, ""
     save_content(settings.data, checked.content)
-    os.write(told, revision.encode())
-    return _WRITTEN
+    return _WRITTEN, revision

@@ -11,17 +11,17 @@ follows that file, and opens what it names. A worker that is started later has t
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from personalizer.config import PREFIX
 from personalizer.errors import DataError
+from personalizer.process import Ended, Task
 from personalizer.visitor.lookups import Lookups, Stamp, open_lookup, read_stamp
 from personalizer.visitor.read import VisitorReader
 
@@ -31,17 +31,15 @@ IN_USE = "lookups.json"
 
 _WATCH_SECONDS = 1.0
 _FOLLOW_SECONDS = 1.0
-_CHECK_NICE = 10
-_MOST_WORDS = 4000  # bytes of what a check says; they fit into a pipe that nobody reads yet
+_CHECK_SECONDS = 600  # the largest files take a minute
 
 
 class LookupWatch:
-    """The supervisor's watch over the files. `begin_child` is called in each child process with its parent's id."""
+    """The supervisor's watch over the files."""
 
-    def __init__(self, data: Path, reader: VisitorReader, begin_child: Callable[[int], None]) -> None:
+    def __init__(self, data: Path, reader: VisitorReader) -> None:
         self._data = data
         self._reader = reader
-        self._begin_child = begin_child
         self._seen: dict[str, Stamp | None] = {}  # what lay at a path at the last look, when it is not what is in use
         self._refused: dict[str, tuple[Stamp | None, str]] = {}
         self._check: _Check | None = None
@@ -53,10 +51,10 @@ class LookupWatch:
     def tend(self, now: float) -> None:
         """One turn at `now` (monotonic seconds): never waits."""
         if self._check is not None:
-            said = self._check.poll()
-            if said is not None:
-                self._end_check(self._check, said)
-                self._check = None
+            ended = self._check.task.poll()
+            if ended is not None:
+                check, self._check = self._check, None
+                self._end_check(check, _say(check, ended))
         elif now >= self._due:
             self._due = now + _WATCH_SECONDS
             self._look()
@@ -64,7 +62,7 @@ class LookupWatch:
     def stop(self) -> None:
         """End a check that is going on."""
         if self._check is not None:
-            self._check.kill()
+            self._check.task.kill()
             self._check = None
 
     def _look(self) -> None:
@@ -81,12 +79,20 @@ class LookupWatch:
             elif stamp is None:
                 self._refuse(setting, None, f"{lookup.file.path} is not there any more.")
             else:
-                self._check = _Check(setting, lookup.file.path, stamp, self._begin_child)
+                self._begin_check(setting, lookup.file.path, stamp)
                 return
+
+    def _begin_check(self, setting: str, path: Path, stamp: Stamp) -> None:
+        try:
+            self._check = _Check(setting, path, stamp, Task(partial(_read_through, setting, path), _CHECK_SECONDS))
+        except OSError as error:  # the next look tries again
+            log.error("%s cannot be read through now, so the file in use stays: %s", path, error)
 
     def _end_check(self, check: _Check, said: str) -> None:
         if said:
             self._refuse(check.setting, check.stamp, said)
+            return
+        if read_stamp(check.path) != check.stamp:  # replaced again since, and nobody has looked at that one
             return
         try:
             new = open_lookup(check.setting, check.path)
@@ -122,50 +128,30 @@ class LookupWatch:
             log.error("workers cannot be told of new look-up files: %s", error)
 
 
-class _Check:
-    """A child process that reads one file through."""
+class _Check(NamedTuple):
+    """One file that a task reads through."""
 
-    def __init__(self, setting: str, path: Path, stamp: Stamp, begin_child: Callable[[int], None]) -> None:
-        self.setting = setting
-        self.path = path
-        self.stamp = stamp
-        self._words, writing = os.pipe()
-        parent = os.getpid()
-        self._pid = os.fork()
-        if not self._pid:
-            begin_child(parent)
-            _read_through(setting, path, writing)
-        os.close(writing)
-
-    def poll(self) -> str | None:
-        """What is wrong with the file, empty when nothing is; None while that is not known."""
-        pid, status = os.waitpid(self._pid, os.WNOHANG)
-        if not pid:
-            return None
-        words = os.read(self._words, _MOST_WORDS).decode("utf-8", "replace")
-        os.close(self._words)
-        if os.WIFSIGNALED(status):
-            return f"{self.path} is damaged: reading it ends a process ({signal.Signals(os.WTERMSIG(status)).name})."
-        return words or ("" if status == 0 else f"{self.path} is damaged: reading it ends a process.")
-
-    def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+    setting: str
+    path: Path
+    stamp: Stamp
+    task: Task
 
 
-def _read_through(setting: str, path: Path, words: int) -> None:
-    """In the child: read the file, write what is wrong with it, and end."""
-    status = 1
+def _say(check: _Check, ended: Ended) -> str:
+    """What is wrong with the file; empty when nothing is."""
+    if check.task.late:
+        return f"{check.path} could not be read through in {_CHECK_SECONDS} seconds."
+    if ended.status < 0:
+        return f"{check.path} is damaged: reading it ends a process ({signal.Signals(-ended.status).name})."
+    return ended.words or ("" if ended.status == 0 else f"{check.path} is damaged: reading it ends a process.")
+
+
+def _read_through(setting: str, path: Path) -> tuple[int, str]:
     try:
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, signal.SIG_DFL)
-        os.nice(_CHECK_NICE)
         open_lookup(setting, path).file.read_through()
-        status = 0
     except DataError as error:
-        os.write(words, str(error).encode()[:_MOST_WORDS])
-    finally:
-        os._exit(status)
+        return 0, str(error)
+    return 0, ""
 
 
 def read_in_use(data: Path) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class Supervisor:
         self._lock: IO[str] | None = None
         self._content: Content | None = None
         self._publisher: Publisher | None = None
+        self._untidy = False  # whether content is kept that nobody needs any more
 
     def run(self, ready: Callable[[Supervisor], None]) -> int:
         """Start everything, call `ready` once pages are served, and stay until SIGTERM or SIGINT.
@@ -88,7 +89,7 @@ class Supervisor:
             self._publisher = Publisher(self.settings)
         self._content = self._with_counters(open_content(self.settings))
         reader = open_visitor_reader(self.settings)
-        self._watch = LookupWatch(self.settings.data, reader, die_with_parent)
+        self._watch = LookupWatch(self.settings.data, reader)
         save_settings(self.settings)
         for number in range(self.settings.workers):
             worker = _Child(lambda: 0, f"edge worker {number + 1}")
@@ -129,12 +130,12 @@ class Supervisor:
         """One turn of publishing: when new content is there, workers that start begin with it, the others are told."""
         content = publisher.turn(live.registry.revision)
         if content is None:
-            self._hear()
+            self._hear(publisher)
             return
         try:
             content = self._with_counters(content)
         except (PersonalizerError, OSError) as error:
-            log.warning("new content cannot be published, so what was published before stays: %s", error)
+            publisher.retry(error)
             return
         gc.freeze()  # as content has no circles, collections need not look through it
         self._content = content
@@ -148,16 +149,22 @@ class Supervisor:
                 child.behind = True
                 _tell(child.channel, f"{revision}\n")
 
-    def _hear(self) -> None:
+    def _hear(self, publisher: Publisher) -> None:
         """Note which workers have taken over what was published; when all have, forget what was before."""
+        assert self._content is not None
+        revision = self._content.registry.revision
         waiting = [child for child in self._children if child.behind]
         for child in waiting:
-            assert child.channel is not None and self._content is not None
-            child.behind = bool(child.pid) and not _hears(child.channel, self._content.registry.revision)
-        if waiting and not any(child.behind for child in waiting) and self._content is not None:
-            revision = self._content.registry.revision
-            remove_others(content_file(self.settings.data, revision))
+            assert child.channel is not None
+            child.behind = bool(child.pid) and not _hears(child.channel, revision)
+        if any(child.behind for child in waiting):
+            return
+        if waiting:
             log.info("published revision %s", revision[:12])
+            self._untidy = True
+        if self._untidy and publisher.idle:  # else what is being published would be taken for what was before
+            self._untidy = False
+            remove_others(content_file(self.settings.data, revision))
 
     # --- children ---
 
@@ -203,7 +210,12 @@ class Supervisor:
         return process.pid
 
     def _start(self, child: _Child) -> None:
-        child.pid, child.since, child.due = child.start(), time.monotonic(), 0.0
+        child.since = time.monotonic()
+        try:
+            child.pid, child.due = child.start(), 0.0
+        except (OSError, subprocess.SubprocessError) as error:
+            self._put_off(child)
+            log.error("%s cannot be started now: %s", child.name, error)
         self._write_down()
 
     def _write_down(self) -> None:
@@ -248,11 +260,15 @@ class Supervisor:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if not pid:
                 continue
-            now = time.monotonic()
-            child.early_deaths = child.early_deaths + 1 if now - child.since < 1 else 0
-            child.pid, child.due = 0, now + min(5.0, 0.1 * 2**child.early_deaths - 0.1)
+            self._put_off(child)
             if not self._stopping:
                 log.warning("%s ended (%s); starting it again", child.name, _say_status(status))
+
+    def _put_off(self, child: _Child) -> None:
+        """A child that is down is started again, after a pause that grows while it dies young."""
+        now = time.monotonic()
+        child.early_deaths = child.early_deaths + 1 if now - child.since < 1 else 0
+        child.pid, child.due = 0, now + min(5.0, 0.1 * 2 ** min(child.early_deaths, 10) - 0.1)
 
     def _stop(self, *_: Any) -> None:
         self._stopping = True

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edge": BASE | {"decision", "visitor", "content", "events", "leads"},
     "reports": BASE | {"decision", "visitor", "content", "events"},
     "app": BASE | {"edge"},
-    "reload": BASE | {"visitor"},
+    "reload": BASE | {"visitor", "process"},
     "publish": BASE | {"content", "process"},
     "running": set(),
     "worker": BASE | {"edge", "app", "reload"},

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -24,11 +26,14 @@ import orjson
 import pytest
 from servers import WORKSPACE, Client, Server, run_command, run_server, running, until
 
+from personalizer import publish
+from personalizer.config import load_settings
 from personalizer.content.compile import Content
 from personalizer.content.counters import read_counters
 from personalizer.content.files import hash_workspace
-from personalizer.content.store import finish, read_content, remove_others, save_content
-from personalizer.publish import SETTLE_SECONDS, Watch
+from personalizer.content.store import content_file, finish, read_content, remove_others, save_content
+from personalizer.publish import SETTLE_SECONDS, Publisher, Watch
+from personalizer.serve import Supervisor, _Child
 
 SOAK = "PERSONALIZER_SOAK" in os.environ
 KILLS, WRITERS = (1000, 5000) if SOAK else (15, 200)  # about 2 s each; about 50 ms each
@@ -182,6 +187,86 @@ def test_new_hosts_and_paths_are_answered(site: Path, tmp_path: Path) -> None:
         until(lambda: visitor.get("/wages", Host="wages.example").status == 200)
         moved = visitor.get("/payroll?a=b")
         assert (moved.status, moved.headers["Location"]) == (301, "/wages?a=b")
+
+
+# --- what goes wrong meanwhile ---
+
+
+def test_what_fails_is_published_later(site: Path, tmp_path: Path) -> None:
+    """Counters that cannot be written, and what cannot be removed: the server goes on, and publishes in the end."""
+    data = tmp_path / "data"
+    with run_server(data, workspace=site, WATCH="yes") as server:
+        (data / "content" / "folder").mkdir()
+        (data / "experiments.new").mkdir()
+        experiment = site / "variants/experiments/payroll-cfo.yaml"
+        experiment.write_text(experiment.read_text("utf-8") + "\nweights: [0.7, 0.3]\n", "utf-8")
+        edit(site, "In the end")
+        until(lambda: "trying again in" in server.log.read_text())
+        assert headline_of(server) == "Payroll that closes itself"
+        (data / "experiments.new").rmdir()
+        until(partial(shows, server, "In the end"))
+        until(lambda: "folder is of no use any more" in server.log.read_text())
+        assert shows(server, "In the end")
+
+
+@pytest.fixture
+def publisher(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publisher:
+    """A publisher that has just seen a change."""
+    monkeypatch.setattr(publish, "_PAUSE_SECONDS", 0.1)
+    made = Publisher(load_settings({"workspace": str(site), "data": str(tmp_path / "data")}, environ={}))
+    edit(site, "Changed")
+    return made
+
+
+def published(publisher: Publisher) -> Content:
+    return until(lambda: publisher.turn("live"))
+
+
+def test_a_publisher_without_a_process_or_room_tries_again(
+    publisher: Publisher, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", no_process)
+        until(lambda: publisher.turn("live") or "Resource temporarily unavailable" in caplog.text)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "content").write_text("no folder")
+    until(lambda: publisher.turn("live") or "compiling it ended with status 1" in caplog.text)
+    (tmp_path / "data" / "content").unlink()
+    assert published(publisher)
+
+
+def no_process() -> int:
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+def test_what_cannot_be_read_back_is_compiled_again(
+    publisher: Publisher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    until(lambda: publisher.turn("live") or publisher.busy)
+    (file,) = (tmp_path / "data" / "content").iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert published(publisher)
+    assert "is damaged" in caplog.text
+
+
+def test_word_of_one_publish_never_removes_the_next(
+    publisher: Publisher, sample_content: Content, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    supervisor = Supervisor(load_settings({"data": str(data)}, environ={}))
+    supervisor._content = sample_content
+    kept, old = save_content(data, sample_content), data / "content" / "old"
+    old.write_bytes(b"")
+    ours, theirs = socket.socketpair()
+    supervisor._children = [_Child(lambda: 0, "edge worker", os.getpid(), channel=ours, behind=True)]
+    until(lambda: publisher.turn("live") or not publisher.idle)
+    with ours, theirs:
+        theirs.sendall(f"{sample_content.registry.revision}\n".encode())
+        supervisor._hear(publisher)
+        content = published(publisher)
+    assert old.exists() and content_file(data, content.registry.revision).exists()
+    supervisor._hear(publisher)
+    assert list((data / "content").iterdir()) == [kept]
 
 
 # --- requests meanwhile ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -122,7 +123,7 @@ def test_good_files_are_taken_and_bad_ones_never(tmp_path: Path) -> None:
 # --- the parts alone ---
 
 
-def ends_at_once(parent: int) -> None:
+def end_at_once(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -146,9 +147,10 @@ def tend_until(watch: LookupWatch, condition: Callable[[], bool]) -> None:
 
 
 def test_a_file_whose_reading_ends_the_process_is_refused(
-    tmp_path: Path, reader: VisitorReader, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, reader: VisitorReader, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = LookupWatch(tmp_path, reader, ends_at_once)
+    watch = LookupWatch(tmp_path, reader)
+    monkeypatch.setattr(reload, "open_lookup", end_at_once)
     put(tmp_path / "city.mmdb", city_bytes(tmp_path / "2", "FR", "Second"))
     tend_until(watch, lambda: "reading it ends a process (SIGKILL)" in caplog.text)
     assert reader.lookups["GEO_CITY"].file.kind == "First"
@@ -158,9 +160,32 @@ def test_a_file_whose_reading_ends_the_process_is_refused(
     assert "kept its PERSONALIZER_GEO_CITY, First of " in said
 
 
+def test_a_check_that_cannot_start_or_end_is_no_harm(
+    tmp_path: Path, reader: VisitorReader, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = LookupWatch(tmp_path, reader)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", no_process)
+        put(tmp_path / "city.mmdb", city_bytes(tmp_path / "2", "FR", "Second"))
+        tend_until(watch, lambda: "cannot be read through now" in caplog.text)
+    tend_until(watch, lambda: reader.lookups["GEO_CITY"].file.kind == "Second")
+
+    monkeypatch.setattr(reload, "_CHECK_SECONDS", 0.2)
+    (tmp_path / "city.mmdb").unlink()
+    os.mkfifo(tmp_path / "city.mmdb")  # nobody ever writes to it
+    tend_until(watch, lambda: "could not be read through in 0.2 seconds" in caplog.text)
+    put(tmp_path / "city.mmdb", city_bytes(tmp_path / "3", "AT", "Third"))
+    monkeypatch.undo()
+    tend_until(watch, lambda: reader.lookups["GEO_CITY"].file.kind == "Third")
+
+
+def no_process() -> int:
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
 def test_a_file_that_still_grows_is_left_alone(tmp_path: Path, reader: VisitorReader) -> None:
     """It is looked at again; only when it is the same at two looks it is read."""
-    watch = LookupWatch(tmp_path, reader, lambda parent: None)
+    watch = LookupWatch(tmp_path, reader)
     whole = city_bytes(tmp_path / "2", "FR", "Second")
     for now, size in enumerate(range(len(whole) - 5, len(whole)), start=1):
         put(tmp_path / "city.mmdb", whole[:size])
@@ -172,13 +197,13 @@ def test_a_file_that_still_grows_is_left_alone(tmp_path: Path, reader: VisitorRe
 
 def test_a_worker_takes_only_what_was_found_good(tmp_path: Path, reader: VisitorReader) -> None:
     city = tmp_path / "city.mmdb"
-    LookupWatch(tmp_path, reader, lambda parent: None)
+    LookupWatch(tmp_path, reader)
     worker = open_visitor_reader(load_settings({"data": str(tmp_path), "geo_city": str(city)}, environ={}))
     follower = LookupFollower(tmp_path, worker)
     follower.follow()
     good = city_bytes(tmp_path / "2", "FR", "Second")
     put(city, good)
-    watch = LookupWatch(tmp_path, reader, lambda parent: None)
+    watch = LookupWatch(tmp_path, reader)
     tend_until(watch, lambda: reader.lookups["GEO_CITY"].file.kind == "Second")
     put(city, city_bytes(tmp_path / "3", "AT", "Third"))  # nobody has looked at this one
     follower.follow()

@@ -185,6 +185,18 @@ def test_only_the_newest_stays(sample_content: Content, tmp_path: Path) -> None:
     assert list(new.parent.iterdir()) == [new]
 
 
+def test_what_cannot_be_removed_stays_and_is_told(
+    sample_content: Content, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = save_content(tmp_path, sample_content)
+    (kept.parent / "0-folder").mkdir()
+    (kept.parent / "old").write_bytes(b"old")
+    remove_others(kept)
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["0-folder", kept.name]
+    assert "0-folder is of no use any more and cannot be removed" in caplog.text
+    remove_others(tmp_path / "missing" / "file")
+
+
 # --- opening ---
 
 

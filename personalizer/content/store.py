@@ -14,6 +14,7 @@ import dataclasses
 import enum
 import hashlib
 import importlib.metadata
+import logging
 import marshal
 import os
 import pickle
@@ -38,6 +39,8 @@ from personalizer.decision.registry import Registry
 from personalizer.visitor.facts import FACTS
 from personalizer.visitor.industry import CODED, CodeNames
 from personalizer.visitor.place_names import PlaceNames
+
+log = logging.getLogger(__name__)
 
 FOLDER = "content"
 
@@ -99,10 +102,18 @@ def save_content(data: Path, content: Content) -> Path:
 
 
 def remove_others(keep: Path) -> None:
-    """Remove what is kept beside `keep`: older contents, and drafts of processes that were killed."""
-    for path in keep.parent.iterdir():
-        if path != keep:
+    """Remove what is kept beside `keep`: older contents, and drafts of processes that were killed. What cannot be
+    removed stays."""
+    try:
+        others = [path for path in keep.parent.iterdir() if path != keep]
+    except OSError as error:
+        log.warning("%s cannot be tidied: %s", keep.parent, error)
+        return
+    for path in others:
+        try:
             path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s is of no use any more and cannot be removed: %s", path, error)
 
 
 def read_content(path: Path) -> Steps:

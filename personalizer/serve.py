@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 
 COLLECTOR_NICE = 5  # on a full machine it gets a quarter of a core, and pages the rest
 _ONE_THREAD = {"TOKIO_WORKER_THREADS": "1"}  # deltalake's: the collector works on one core at a time
+_STEP_SECONDS = (
+    60  # so long all wait for a worker to read new content; it takes one or two, on a full machine some more
+)
 _STOP_SECONDS = 5  # whoever stops us gives 10; a request takes milliseconds, and what is killed loses nothing
 
 
@@ -50,7 +53,7 @@ _STOP_SECONDS = 5  # whoever stops us gives 10; a request takes milliseconds, an
 class _Child:
     """A process we started: how to start it again, since when it runs, and how often it died young.
 
-    `channel` is our end of a worker's: what is published goes down, and what it has taken over comes up.
+    `channel` is our end of a worker's: what it is to do with new content goes down, and comes up when it is done.
     """
 
     start: Callable[[], int]
@@ -60,7 +63,7 @@ class _Child:
     early_deaths: int = 0
     due: float = 0.0  # monotonic time of the next start, while it is down
     channel: socket.socket | None = None
-    behind: bool = False  # whether it has yet to take over what was published
+    awaited: str = ""  # what it was told and has not yet done
 
 
 class Supervisor:
@@ -76,6 +79,9 @@ class Supervisor:
         self._lock: IO[str] | None = None
         self._content: Content | None = None
         self._publisher: Publisher | None = None
+        self._publishes = 0
+        self._step = ""  # what workers do with new content: `load`, `swap`
+        self._step_until = 0.0  # monotonic time
         self._untidy = False  # whether content is kept that nobody needs any more
 
     def run(self, ready: Callable[[Supervisor], None]) -> int:
@@ -127,10 +133,18 @@ class Supervisor:
     # --- publishing while it serves ---
 
     def _publish(self, publisher: Publisher, live: Content) -> None:
-        """One turn of publishing: when new content is there, workers that start begin with it, the others are told."""
+        """One turn of publishing. All workers read new content before any of them shows it: a page's files and forms
+        may be asked of another worker. Workers that start meanwhile begin with it."""
+        self._hear()
+        if self._step and (not any(child.awaited for child in self._children) or time.monotonic() > self._step_until):
+            self._end_step(live)
+        if self._step:
+            return  # what comes next waits: else one slow worker and one busy editor would show nothing new, ever
+        if self._untidy and publisher.idle:  # else what is being published would be taken for what was before
+            self._untidy = False
+            remove_others(content_file(self.settings.data, live.registry.revision))
         content = publisher.turn(live.registry.revision)
         if content is None:
-            self._hear(publisher)
             return
         try:
             content = self._with_counters(content)
@@ -141,30 +155,33 @@ class Supervisor:
         self._content = content
         for change in self.changes:
             log.info("%s", change)
-        revision = content.registry.revision
-        log.info("publishing revision %s", revision[:12])
+        log.info("publishing revision %s", content.registry.revision[:12])
         self._write_down()
+        self._publishes += 1
+        self._tell_workers("load", content)
+
+    def _end_step(self, live: Content) -> None:
+        """All workers have done what they were told, or had the time to."""
+        if self._step == "load":
+            self._tell_workers("swap", live)
+            return
+        self._step, self._untidy = "", True
+        log.info("published revision %s", live.registry.revision[:12])
+
+    def _tell_workers(self, step: str, content: Content) -> None:
+        self._step, self._step_until = step, time.monotonic() + _STEP_SECONDS
         for child in self._children:
             if child.channel is not None and child.pid:
-                child.behind = True
-                _tell(child.channel, f"{revision}\n")
+                child.awaited = f"{step} {self._publishes} {content.registry.revision}\n"
+                _tell(child.channel, child.awaited)
 
-    def _hear(self, publisher: Publisher) -> None:
-        """Note which workers have taken over what was published; when all have, forget what was before."""
-        assert self._content is not None
-        revision = self._content.registry.revision
-        waiting = [child for child in self._children if child.behind]
-        for child in waiting:
-            assert child.channel is not None
-            child.behind = bool(child.pid) and not _hears(child.channel, revision)
-        if any(child.behind for child in waiting):
-            return
-        if waiting:
-            log.info("published revision %s", revision[:12])
-            self._untidy = True
-        if self._untidy and publisher.idle:  # else what is being published would be taken for what was before
-            self._untidy = False
-            remove_others(content_file(self.settings.data, revision))
+    def _hear(self) -> None:
+        """Note which workers have done what they were told."""
+        for child in self._children:
+            if child.awaited and (
+                not child.pid or (child.channel is not None and _hears(child.channel, child.awaited))
+            ):
+                child.awaited = ""
 
     # --- children ---
 
@@ -174,7 +191,7 @@ class Supervisor:
             worker.channel.close()
         worker.channel, theirs = socket.socketpair()
         worker.channel.setblocking(False)
-        worker.behind = False  # it begins with what is published
+        worker.awaited = ""  # it begins with what is published
         parent = os.getpid()
         pid = os.fork()
         if pid:

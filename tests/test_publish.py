@@ -255,58 +255,76 @@ def test_word_of_one_publish_never_removes_the_next(
     data = tmp_path / "data"
     supervisor = Supervisor(load_settings({"data": str(data)}, environ={}))
     supervisor._content = sample_content
-    kept, old = save_content(data, sample_content), data / "content" / "old"
+    old = save_content(data, sample_content).with_name("old")
     old.write_bytes(b"")
     ours, theirs = socket.socketpair()
-    supervisor._children = [_Child(lambda: 0, "edge worker", os.getpid(), channel=ours, behind=True)]
+    supervisor._children = [_Child(lambda: 0, "edge worker", os.getpid(), channel=ours)]
+    supervisor._tell_workers("swap", sample_content)
     until(lambda: publisher.turn("live") or not publisher.idle)
     with ours, theirs:
-        theirs.sendall(f"{sample_content.registry.revision}\n".encode())
-        supervisor._hear(publisher)
-        content = published(publisher)
-    assert old.exists() and content_file(data, content.registry.revision).exists()
-    supervisor._hear(publisher)
-    assert list((data / "content").iterdir()) == [kept]
+        theirs.sendall(theirs.recv(1000))
+        supervisor._publish(publisher, sample_content)
+        assert supervisor._step == "" and old.exists()
+        until(lambda: supervisor._publish(publisher, sample_content) or supervisor._step)
+        assert supervisor._content is not None and supervisor._content is not sample_content
+        new = content_file(data, supervisor._content.registry.revision)
+        assert new.exists()
+        for _ in ("load", "swap"):
+            theirs.sendall(theirs.recv(1000))
+            supervisor._publish(publisher, supervisor._content)
+        until(
+            lambda: supervisor._publish(publisher, supervisor._content) or list((data / "content").iterdir()) == [new]
+        )
 
 
 # --- requests meanwhile ---
 
 
 def visit_for_ever(server: Server, seen: Counter[str], stop: threading.Event) -> None:
-    visitor = Client(server)
+    """Somebody whose browser asks for a page and for its files on connections of their own."""
     while not stop.wait(0.002):
-        page = visitor.get("/payroll")
-        found = re.search(r"<h1[^>]*>\s*(\S+)", page.text)
-        seen[found[1] if found and page.status == 200 else str(page.status)] += 1
+        try:
+            page = Client(server).get("/payroll")
+            found = re.search(r"<h1[^>]*>\s*(\S+)", page.text)
+            seen[found[1] if found and page.status == 200 else f"page: {page.status}"] += 1
+            for asset in set(re.findall(r"/_pz/assets/[\w./-]+logo[\w.-]*|/_pz/assets/logo[\w.-]+", page.text)):
+                status = Client(server).get(asset).status
+                seen["a logo" if status == 200 else f"logo: {status}"] += 1
+        except OSError as error:
+            seen[f"failed: {error}"] += 1
 
 
 @pytest.fixture
 def visited(site: Path, tmp_path: Path) -> Iterator[tuple[Server, Counter[str]]]:
-    """A server with visitors that never stop coming, and the first words of what they see."""
+    """A server of two workers with visitors that never stop coming, and the first words of what they see."""
     seen, stop = Counter[str](), threading.Event()
-    with run_server(tmp_path / "data", workspace=site, WATCH="yes") as server:
+    with run_server(tmp_path / "data", workspace=site, WATCH="yes", WORKERS="2") as server:
         threads = [threading.Thread(target=visit_for_ever, args=(server, seen, stop)) for _ in range(3)]
         for thread in threads:
             thread.start()
-        yield server, seen
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            yield server, seen
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
 
 
 @pytest.mark.slow
 def test_no_request_fails_while_content_is_swapped(site: Path, visited: tuple[Server, Counter[str]]) -> None:
     server, seen = visited
-    (worker,) = server.workers()
+    workers = server.workers()
     sizes = []
+    logo = site / "templates/assets/logo.svg"
     for number in range(SWAPS):
+        logo.write_text(logo.read_text("utf-8") + f"<!-- {number} -->", "utf-8")
         edit(site, f"Edition-{number} of payroll")
         until(lambda word=f"Edition-{number}": seen[word] > 10, 30)
         until(lambda count=number + 1: server.log.read_text().count("published revision") == count)
         time.sleep(2.5)  # the old content is freed
-        sizes.append(memory_of(worker))
-    assert set(seen) == {"Payroll", *(f"Edition-{number}" for number in range(SWAPS))}
-    assert server.workers() == [worker]
+        sizes.append(memory_of(workers[0]))
+    assert set(seen) == {"Payroll", "a logo", *(f"Edition-{number}" for number in range(SWAPS))}
+    assert server.workers() == workers
     assert sizes[-1] < sizes[1] + 4, f"megabytes after each publish: {sizes}"
 
 

@@ -34,8 +34,7 @@ HONEYPOT = "pz_hp"
 def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response:
     """`POST /_pz/form/<page>/<form>`."""
     now = time.time()
-    content = edge.content
-    reading = edge.reader.read(environ, content.registry.site, now, page_view=False)
+    reading = edge.reader.read(environ, edge.content.registry.site, now, page_view=False)
     if is_cross_site(environ):
         return problem(403, "cross-site", "Forms are sent from this site's own pages.")
     if not edge.form_limit.allows(reading.address, now):
@@ -47,6 +46,7 @@ def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response
     except BodyRefused as error:
         return error.answer
     shown = f"{page}/{typed.get('v', ORIGINAL)}"
+    content = edge.content_of_form(shown, slot)
     form = content.renderings.forms.get((shown, slot))
     if form is None:
         shown = f"{page}/{ORIGINAL}"
@@ -66,8 +66,9 @@ def receive_form(edge: Edge, environ: Environ, page: str, slot: str) -> Response
 
 def show_thanks(edge: Edge, environ: Environ, page: str, variant: str) -> Response:
     """`GET /_pz/thanks/<page>[/<variant>]`: where a sent form leads."""
-    content = edge.content
-    rendering = content.renderings.ready.get(f"{page}/{THANKS}/{variant}" if variant else f"{page}/{THANKS}")
+    shown = f"{page}/{THANKS}/{variant}" if variant else f"{page}/{THANKS}"
+    content = edge.content_of_page(shown)
+    rendering = content.renderings.ready.get(shown)
     if rendering is None:
         return problem(404, "no-page", "There is no such page.")
     reading = edge.reader.read(environ, content.registry.site, time.time(), page_view=False)

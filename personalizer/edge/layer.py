@@ -148,7 +148,7 @@ def _send_beacon(edge: Edge, environ: Environ) -> Response:
 
 
 def _send_asset(edge: Edge, name: str) -> Response:
-    asset = edge.content.renderings.assets.get(name) or edge.earlier.get(name)
+    asset = edge.find_asset(name)
     if asset is None:
         return problem(404, "no-asset", "There is no such file.")
     # An SVG opened by itself is a document; it may not run anything either.

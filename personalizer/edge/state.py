@@ -31,7 +31,8 @@ class Edge:
     """Everything a request needs. `hosts` are the names answered, without ports.
 
     `content` (and with it `hosts`) is another one after a publish: a request takes it once. `earlier` are the assets
-    of the one before, which pages in browsers still ask for.
+    of the one before, which pages in browsers still ask for. `later` is the one that comes next, while it is not yet
+    in all workers: who has its page from another worker may ask for its files and send its forms here.
     """
 
     content: Content
@@ -43,6 +44,23 @@ class Edge:
     hosts: frozenset[str]
     form_limit: RateLimit
     earlier: Mapping[str, Asset] = field(default_factory=dict)
+    later: Content | None = None
+
+    def content_of_form(self, shown: str, slot: str) -> Content:
+        """The content that has this form of a variant."""
+        later, content = self.later, self.content  # in this order: it may become the content between
+        return content if later is None or (shown, slot) in content.renderings.forms else later
+
+    def content_of_page(self, shown: str) -> Content:
+        """The content that has this page, as `Decision.shown` names it."""
+        later, content = self.later, self.content  # in this order: it may become the content between
+        return content if later is None or shown in content.renderings.ready else later
+
+    def find_asset(self, name: str) -> Asset | None:
+        """A file, of whichever content a page in a browser may be."""
+        later = self.later  # first: it may become the content meanwhile
+        found = self.content.renderings.assets.get(name) or self.earlier.get(name)
+        return found or (later.renderings.assets.get(name) if later is not None else None)
 
 
 def open_edge(settings: Settings, content: Content, reader: VisitorReader) -> Edge:

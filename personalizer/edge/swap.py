@@ -1,7 +1,8 @@
 """A worker takes over new content while it serves: read beside the requests, swapped at once, the old one freed.
 
-What enters: revisions, told by the supervisor. What leaves: an `Edge` with that content, and word of it. Must not: hold
-up a request, or show a request two contents.
+What enters: the supervisor's lines, `load <number> <revision>` and, once all workers have done that, `swap …`. What
+leaves: an `Edge` with that content, and each line again when it is done. Must not: hold up a request, show a request
+two contents, or serve a page whose files and forms another worker does not know yet.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -30,41 +32,55 @@ _VALUES = 500  # of a cache, forgotten in one step
 
 
 def follow_supervisor(edge: Edge, settings: Settings, channel: socket.socket) -> None:
-    """Take over each revision that the supervisor names, for as long as it lives."""
+    """Do what the supervisor says, for as long as it lives."""
     with channel, channel.makefile("r") as lines:
         for line in lines:
+            what, _, revision = line.split()
             try:
-                old = _take_over(edge, settings, line.strip())
+                if what == "load":
+                    _load(edge, settings, revision)
+                else:
+                    _swap(edge, settings)
             except (Damaged, PersonalizerError) as error:
                 log.error("an edge worker cannot take over new content and starts anew: %s", error)
                 os.kill(os.getpid(), signal.SIGTERM)  # the supervisor has it, and starts us again with it
                 return
             channel.sendall(line.encode())
-            if old is not None:
-                time.sleep(GRACE_SECONDS)
-                parts = []
-                for part in parts_of(old):
-                    parts.append(part)
-                    time.sleep(0)
-                old = None
-                _free(parts)
 
 
-def _take_over(edge: Edge, settings: Settings, revision: str) -> Content | None:
-    """Serve another revision from now on; the content that was served until now, None if it is this very one."""
+def _load(edge: Edge, settings: Settings, revision: str) -> None:
+    """Have another revision ready."""
     if edge.content.registry.revision == revision:  # we were started with it
-        return None
+        return
     gc.disable()  # it would look through all of the new content, again and again, with every request waiting
     try:
-        content = apply_counters(_read_slowly(content_file(settings.data, revision)), read_counters(settings.data))
-        old = edge.content
-        edge.hosts = allowed_hosts(settings, content.registry.site.hosts)
-        edge.earlier = old.renderings.assets
-        edge.content = content
+        edge.later = apply_counters(_read_slowly(content_file(settings.data, revision)), read_counters(settings.data))
         gc.freeze()  # as at the start: content has no circles and is freed without it
-        return old
     finally:
         gc.enable()
+
+
+def _swap(edge: Edge, settings: Settings) -> None:
+    """Serve from now on what is ready."""
+    content, old = edge.later, edge.content
+    if content is None:
+        return
+    edge.hosts = allowed_hosts(settings, content.registry.site.hosts)
+    edge.earlier = old.renderings.assets
+    edge.content = content
+    edge.later = None
+    threading.Thread(target=_let_go, args=([old],), daemon=True).start()
+
+
+def _let_go(held: list[Content]) -> None:
+    """Free the only content in a list, once nobody needs it."""
+    time.sleep(GRACE_SECONDS)
+    parts = []
+    for part in parts_of(held[0]):
+        parts.append(part)
+        time.sleep(0)
+    held.clear()
+    _free(parts)
 
 
 def _read_slowly(path: Path) -> Content:

@@ -16,6 +16,7 @@ from personalizer.config import Settings
 from personalizer.content.compile import Content, check_workspace, load_content
 from personalizer.content.files import Stamps, hash_workspace, stamp_workspace
 from personalizer.content.store import Damaged, Steps, content_file, finish, read_content, remove_others, save_content
+from personalizer.errors import PersonalizerError
 from personalizer.process import Ended, Task
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def open_content(settings: Settings) -> Content:
 def _keep(data: Path, content: Content) -> None:
     try:
         remove_others(save_content(data, content))
-    except OSError as error:
+    except (OSError, PersonalizerError) as error:
         log.warning("compiled content cannot be kept, so the next start takes longer: %s", error)
 
 

@@ -25,15 +25,20 @@ from pathlib import Path
 import orjson
 import pytest
 from servers import WORKSPACE, Client, Server, run_command, run_server, running, until
+from werkzeug.test import Client as Browser
 
 from personalizer import publish
+from personalizer.app import create_edge_app
 from personalizer.config import load_settings
-from personalizer.content.compile import Content
+from personalizer.content.compile import Content, load_content
 from personalizer.content.counters import read_counters
 from personalizer.content.files import hash_workspace
 from personalizer.content.store import content_file, finish, read_content, remove_others, save_content
-from personalizer.publish import SETTLE_SECONDS, Publisher, Watch
+from personalizer.edge.state import open_edge
+from personalizer.edge.swap import follow_supervisor
+from personalizer.publish import SETTLE_SECONDS, Publisher, Watch, open_content
 from personalizer.serve import Supervisor, _Child
+from personalizer.visitor.read import open_visitor_reader
 
 SOAK = "PERSONALIZER_SOAK" in os.environ
 KILLS, WRITERS = (1000, 5000) if SOAK else (15, 200)  # about 2 s each; about 50 ms each
@@ -308,6 +313,45 @@ def visited(site: Path, tmp_path: Path) -> Iterator[tuple[Server, Counter[str]]]
             stop.set()
             for thread in threads:
                 thread.join()
+
+
+def test_a_worker_knows_new_files_and_forms_before_it_shows_them(site: Path, tmp_path: Path) -> None:
+    """Another worker may show the new page a moment earlier, and its browser asks this one for the rest."""
+    settings = load_settings({"workspace": str(site), "data": str(tmp_path / "data")}, environ={})
+    edge = open_edge(settings, open_content(settings), open_visitor_reader(settings))
+    browser = Browser(create_edge_app(edge).wsgi_app)
+    variants = site / "variants/pages/payroll"
+    (variants / "it-lead.yaml").rename(variants / "it-lead-anew.yaml")
+    with (site / "templates/assets/logo.svg").open("a") as logo:
+        logo.write("<!-- anew -->")
+    edit(site, "Anew")
+    content = load_content(site)
+    save_content(settings.data, content)
+    (new_logo,) = (name for name in content.renderings.assets if name.endswith("/logo.svg"))
+    ours, theirs = socket.socketpair()
+    worker = threading.Thread(target=follow_supervisor, args=(edge, settings, theirs))
+    worker.start()
+
+    def tell(step: str) -> None:
+        line = f"{step} 1 {content.registry.revision}\n".encode()
+        ours.sendall(line)
+        assert ours.recv(1000) == line
+
+    def asked() -> tuple[int, int, bool]:
+        """The answers for a new file and for a form of a new variant, and whether the page is the new one."""
+        file = browser.get(f"/_pz/assets/{new_logo}").status_code
+        shown = browser.post("/_pz/form/payroll/form", data={"v": "it-lead-anew"}).text
+        return file, "it-lead-anew" in shown, "Anew" in browser.get("/payroll").text
+
+    with ours:
+        assert asked() == (404, False, False)
+        tell("load")
+        assert asked() == (200, True, False)
+        tell("swap")
+        assert asked() == (200, True, True)
+    worker.join()
+    edge.events.close()
+    edge.leads.close()
 
 
 @pytest.mark.slow

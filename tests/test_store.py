@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import random
+import re
 import stat
 import weakref
 from collections.abc import Callable
@@ -141,7 +143,7 @@ def test_only_the_server_may_read_it(kept: Path) -> None:
 def test_damage_is_seen(kept: Path, tmp_path: Path) -> None:
     whole = kept.read_bytes()
     draw = random.Random(6)
-    file = tmp_path / "damaged"
+    file = kept.with_name("damaged")
     for _ in range(60):
         place = draw.randrange(len(whole))
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << draw.randrange(8)]) + whole[place + 1 :])
@@ -155,19 +157,37 @@ def test_damage_is_seen(kept: Path, tmp_path: Path) -> None:
         finish(read_content(tmp_path / "missing"))
 
 
-def test_nothing_foreign_can_stand_in_it(tmp_path: Path) -> None:
-    import hashlib
-    import pickle
-
-    class Foreign:
-        def __reduce__(self) -> Any:
-            return print, ("read",)
-
-    body = pickle.dumps([Foreign()])
-    file = tmp_path / "foreign"
-    file.write_bytes(hashlib.blake2b(body, digest_size=32).digest() + body)
-    with pytest.raises(Damaged, match=r"builtins\.print has no place in content"):
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("builtins", "print"),
+        ("personalizer.serve", "os.system"),
+        ("personalizer.content.store", "os.system"),
+        ("personalizer.content.store", "pickle"),
+        ("personalizer.content.store", "save_content"),
+        ("personalizer.content.store", "Path"),
+    ],
+)
+def test_nothing_foreign_can_stand_in_it(kept: Path, module: str, name: str) -> None:
+    body = b"\x80\x04" + f"\x8c{chr(len(module))}{module}\x8c{chr(len(name))}{name}\x93.".encode("latin-1")
+    file = kept.with_name("foreign")
+    key = store._key_of(kept.parent.parent)
+    file.write_bytes(hashlib.blake2b(body, digest_size=32, key=key).digest() + body)
+    with pytest.raises(Damaged, match=f"{re.escape(module)}.{re.escape(name)} has no place in content"):
         finish(read_content(file))
+
+
+def test_only_what_was_written_here_is_read(kept: Path, tmp_path: Path) -> None:
+    """A file is run when it is read, so one that somebody else wrote is none, though its digest be right."""
+    theirs = tmp_path / "content" / kept.name
+    theirs.parent.mkdir()
+    theirs.write_bytes(kept.read_bytes())
+    with pytest.raises(Damaged, match="not of this data directory"):
+        finish(read_content(theirs))
+    body = kept.read_bytes()[32:]
+    kept.with_name("theirs").write_bytes(hashlib.blake2b(body, digest_size=32).digest() + body)
+    with pytest.raises(Damaged, match="not of this data directory"):
+        finish(read_content(kept.with_name("theirs")))
 
 
 def test_another_engine_does_not_find_it(kept: Path, again: Content, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ that serves can read it beside its requests. Must not: be believed when it is da
 is compiled anew.
 
 A file is a digest and a row of pickles: first the parts, some at a time, then what refers to them, by their number.
-Predicates are made again from their conditions; nothing but our own shapes can stand in a file.
+Predicates are made again from their conditions. Reading a file can run what stands in it (templates are code), so only
+what was written with this data directory's secret is read: the digest is keyed with it and looked at first. A second
+door lets in no other names than those of our own shapes.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+import hmac
 import importlib.metadata
 import logging
 import marshal
@@ -36,9 +39,11 @@ from personalizer.decision.conditions import Condition, build_condition
 from personalizer.decision.fit import Affordability, Authority, FitModel
 from personalizer.decision.index import RuleIndex
 from personalizer.decision.registry import Registry
+from personalizer.errors import PersonalizerError
 from personalizer.visitor.facts import FACTS
 from personalizer.visitor.industry import CODED, CodeNames
 from personalizer.visitor.place_names import PlaceNames
+from personalizer.visitor.secretfile import read_secret
 
 log = logging.getLogger(__name__)
 
@@ -65,19 +70,24 @@ def content_file(data: Path, revision: str) -> Path:
 
 @cache
 def engine_mark() -> str:
-    """Names the engine: its code, its Python and the libraries that compile content."""
+    """Names the engine: its code and its lists, its Python and the libraries that compile content."""
     digest = hashlib.sha256(platform.python_version().encode())
     for name in _LIBRARIES:
         digest.update(f"{name} {importlib.metadata.version(name)}\n".encode())
     package = Path(__file__).resolve().parent.parent
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and (path.suffix == ".py" or "data" in path.parts[len(package.parts) :]):
+            digest.update(path.read_bytes())
     digest.update(render.__file__.encode())  # compiled or not: they keep their objects differently
     return digest.hexdigest()[:16]
 
 
 def save_content(data: Path, content: Content) -> Path:
-    """Keep `content`, whole or not at all, and nothing older. Raises OSError when the directory cannot be written."""
+    """Keep `content`, whole or not at all, and nothing older.
+
+    Raises OSError when the directory cannot be written, SettingError or StartError when its secret is of no use.
+    """
+    key = _key_of(data)
     path = content_file(data, content.registry.revision)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -92,7 +102,7 @@ def save_content(data: Path, content: Content) -> Path:
                     numbers.setdefault(id(one), members)
                     members += 1
             file.seek(_DIGEST)
-            digest = _digest_of(file)
+            digest = _digest_of(file, key)
             file.seek(0)
             file.write(digest)
         draft.replace(path)
@@ -120,18 +130,21 @@ def read_content(path: Path) -> Steps:
     """Read what `save_content` kept, one step at each `next`; a step takes about a millisecond. Raises Damaged."""
     try:
         with path.open("rb") as file:
+            key = _key_of(path.parent.parent)
             told = file.read(_DIGEST)
             digest = b""
-            for digest in _digest_steps(file):  # noqa: B007 - the last one counts
+            for digest in _digest_steps(file, key):  # noqa: B007 - the last one counts
                 yield
-            if told != digest:
-                raise Damaged(f"{path} is damaged")
+            if not hmac.compare_digest(told, digest):
+                raise Damaged(f"{path} is damaged, or not of this data directory")
             file.seek(_DIGEST)
             known: dict[int, Any] = {}
             while not isinstance(part := _Unpickler(file, known).load()[0], Content):
                 yield
     except FileNotFoundError as error:
         raise Damaged(f"{path} is not there") from error
+    except PersonalizerError as error:
+        raise Damaged(f"{path} cannot be read: {error}") from error
     except (OSError, EOFError, pickle.UnpicklingError, AttributeError, TypeError, ValueError, LookupError) as error:
         raise Damaged(f"{path} cannot be read: {error}") from error
     site = dataclasses.replace(part.registry.site, privacy=privacy_tests(part.privacy))
@@ -148,14 +161,19 @@ def finish(steps: Generator[None, None, T]) -> T:
             return found
 
 
-def _digest_of(file: IO[bytes]) -> bytes:
-    *_, digest = _digest_steps(file)
+def _key_of(data: Path) -> bytes:
+    """What shows that a file was written here; secrets have any length, BLAKE2b's keys at most 64 bytes."""
+    return hashlib.blake2b(read_secret(data / "secret"), digest_size=32, person=b"kept content").digest()
+
+
+def _digest_of(file: IO[bytes], key: bytes) -> bytes:
+    *_, digest = _digest_steps(file, key)
     return digest
 
 
-def _digest_steps(file: IO[bytes]) -> Iterator[bytes]:
+def _digest_steps(file: IO[bytes], key: bytes) -> Iterator[bytes]:
     """The digest of the rest of a file, better with each step; the last one counts."""
-    digest = hashlib.blake2b(digest_size=_DIGEST)
+    digest = hashlib.blake2b(digest_size=_DIGEST, key=key)
     yield digest.digest()
     while block := file.read(_BLOCK):
         digest.update(block)
@@ -246,6 +264,7 @@ _BLANKS: dict[type[Any], Callable[[], Any]] = {
     CodeNames: lambda: CodeNames(next(iter(CODED))),
     PlaceNames: lambda: PlaceNames(""),
 }
+_OURS = tuple(f"personalizer.{room}" for room in ("content.", "decision.", "visitor.", "model"))
 _OTHERS = {
     ("types", "SimpleNamespace"),
     ("markupsafe", "Markup"),
@@ -300,9 +319,10 @@ class _Unpickler(pickle.Unpickler):
         return part
 
     def find_class(self, module: str, name: str) -> Any:
-        if not module.startswith("personalizer.") and (module, name) not in _OTHERS:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in content")
-        return super().find_class(module, name)
+        found = super().find_class(module, name) if module.startswith(_OURS) or (module, name) in _OTHERS else None
+        if (module, name) in _OTHERS or found in _MAKERS or (isinstance(found, type) and found.__module__ == module):
+            return found  # not what a module of ours has from another one, nor an attribute of it: `store`, `os.system`
+        raise pickle.UnpicklingError(f"{module}.{name} has no place in content")
 
 
 def _attributes(obj: Any) -> Sequence[str]:
@@ -324,4 +344,7 @@ def _empty_cache(size: int) -> Cache[Any, Any]:
 
 
 def _read_code(code: bytes) -> Any:
-    return marshal.loads(code)  # noqa: S302 - of a file that only the server's user can write
+    return marshal.loads(code)  # noqa: S302 - of a file that was written with the data directory's secret
+
+
+_MAKERS = (build_condition, _restore, _empty_cache, _read_code)

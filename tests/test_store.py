@@ -21,6 +21,7 @@ from personalizer.config import load_settings
 from personalizer.content import store
 from personalizer.content.compile import Content, load_content
 from personalizer.content.files import hash_workspace
+from personalizer.content.load import load_documents
 from personalizer.content.pages import FormState
 from personalizer.content.store import (
     Damaged,
@@ -31,6 +32,7 @@ from personalizer.content.store import (
     remove_others,
     save_content,
 )
+from personalizer.content.templates import Sandbox
 from personalizer.decision.decide import decide
 from personalizer.edge.swap import _free
 from personalizer.model import Facts, Mode, Range, Source, Visitor
@@ -110,6 +112,17 @@ def test_a_form_with_mistakes_is_rendered_from_it(sample_content: Content, again
     ]
     assert pages[0] == pages[1]
     assert b"Not an address." in pages[0] and b'value="ada@"' in pages[0]
+
+
+def test_rendering_a_form_again_leaves_nothing_behind(again: Content) -> None:
+    """Circles that are made while a worker reads new content would be frozen with it, for good."""
+    gc.collect()
+    gc.disable()
+    try:
+        again.renderings.sources["payroll/cfo"].render(again.renderings.templates, FormState({}, {"email": "x"}))
+        assert not [one for one in gc.get_objects() if type(one) is Sandbox]
+    finally:
+        gc.enable()
 
 
 def test_what_belongs_to_the_process_is_shared(again: Content) -> None:
@@ -249,6 +262,23 @@ def test_hidden_files_are_no_content(workspace: Write) -> None:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("{{")
     assert load_content(root).registry.revision == hash_workspace(root) == before
+
+
+def test_a_link_to_a_folder_counts_where_it_is_read(workspace: Write, tmp_path: Path) -> None:
+    root = workspace({"templates/assets/a.txt": "x"})
+    pages = root / "variants" / "pages"
+    (pages / "home").rename(tmp_path / "home")
+    (pages / "home").symlink_to(tmp_path / "home")
+    (root / "templates" / "assets").rename(tmp_path / "files")
+    (root / "templates" / "assets").symlink_to(tmp_path / "files")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.txt").write_text("x")
+    (root / "templates" / "assets" / "link").symlink_to(tmp_path / "elsewhere")
+    (root / "templates" / "round").symlink_to(root)
+    documents = load_documents(root)
+    assert load_content(root).registry.revision == hash_workspace(root)
+    said = [str(problem) for problem in documents.problems if "is a link to a folder" in str(problem)]
+    assert len(said) == 1 and "templates/round" in said[0]
 
 
 # --- letting go ---

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _WHOLE_FOLDERS = ("templates/assets/", "templates/words/")
+_DEEPEST_LINK = 2  # variants/pages/<page>: there are no folders below that one
 
 Stamp = tuple[int, int, int]  # what changes with a file: time of change, size, inode
 Stamps = dict[str, Stamp]
@@ -44,7 +45,8 @@ def stamp_workspace(root: Path) -> Stamps:
 
 
 def _walk(root: Path, folder: str) -> Iterator[tuple[str, Stamp]]:
-    """Files below a folder, but for hidden ones: what editors and version control keep there is no content."""
+    """Files below a folder, but for hidden ones: what editors and version control keep there is no content. Links to
+    folders lead on where whoever reads the workspace follows them, and nowhere else: they may go round in circles."""
     try:
         entries = list(os.scandir(root / folder))
     except OSError:
@@ -55,9 +57,14 @@ def _walk(root: Path, folder: str) -> Iterator[tuple[str, Stamp]]:
         name = f"{folder}/{entry.name}"
         try:
             if entry.is_dir():
-                yield from _walk(root, name)
+                if not entry.is_symlink() or _leads_on(name):
+                    yield from _walk(root, name)
             else:
                 told = entry.stat()
                 yield name, (told.st_mtime_ns, told.st_size, told.st_ino)
         except OSError:
             yield name, (0, 0, 0)
+
+
+def _leads_on(link: str) -> bool:
+    return f"{link}/" in _WHOLE_FOLDERS or (link.startswith("variants/") and link.count("/") <= _DEEPEST_LINK)

@@ -322,6 +322,14 @@ def _load_templates(documents: Documents, folder: Path) -> None:
     if theme.is_file():
         documents.theme = _load_document(documents, theme, Theme)
     _load_words(documents, folder / "words")
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() and path.is_dir() and path not in (folder / "words", folder / "assets"):
+            documents.report(
+                path,
+                "is a link to a folder, and what lies there is not read.",
+                "Put the folder itself here, or link to its files.",
+                warning=True,
+            )
     for path in sorted(folder.rglob("*.html")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)  # what an editor keeps
         text = None if hidden else _read(documents, path)

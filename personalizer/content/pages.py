@@ -71,19 +71,18 @@ class PageSource:
     def render(self, templates: Templates, state: FormState = FormState(), where: Sandbox | None = None) -> Rendering:
         """The pieces of this variant. Raises MisplacedTokens and Jinja's errors, which `check` reports."""
         marks = Marks(self.marks.nonce, list(self.marks.tokens))
-        html = (
-            (where or templates.environment())
-            .get_template(self.template)
-            .render(
-                copy=self.copy,
-                page=self.page,
-                site=templates.site,
-                theme=_speak(templates.theme, self.words),
-                words=self.words,
-                pz={**system_marks(marks), "variant": self.variant},
-                form_state=state,
-            )
+        environment = where or templates.environment()
+        html = environment.get_template(self.template).render(
+            copy=self.copy,
+            page=self.page,
+            site=templates.site,
+            theme=_speak(templates.theme, self.words),
+            words=self.words,
+            pz={**system_marks(marks), "variant": self.variant},
+            form_state=state,
         )
+        if where is None:
+            environment.let_go()
         return Rendering(html, marks, self.names, self.page.language, _frame_origins(self.copy))
 
 

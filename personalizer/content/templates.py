@@ -31,6 +31,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return obj.__dict__[attribute]
         return super().getattr(obj, attribute)
 
+    def let_go(self) -> None:
+        """Be of no use any more: what ran here refers to itself and would wait for a collection, which never comes for
+        what is there when content is frozen."""
+        for template in list(self.cache.values()) if self.cache is not None else ():
+            template.root_render_func.__globals__.clear()
+        self.cache = None
+
 
 class Missing(StrictUndefined):
     """What a template asks for and there is not; the error names what is there and nearly called so."""

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.5  # so long files must lie still: editors write in parts, and copying takes a while
 _LOOK_SHARE = 25  # looking at the files takes at most one part of so many
-_PAUSE_SECONDS, _LONGEST_PAUSE = 2, 60  # before trying again what failed for want of memory, room or rights
+_PAUSE_SECONDS, _LONGEST_PAUSE = 2.0, 60.0  # before trying again what failed for want of memory, room or rights
 _COMPILE_SECONDS = 1800  # a workspace of 10,000 rules takes seconds; whoever waits for a dead disk waits for ever
 _TURN_SECONDS = 0.02
 
@@ -95,7 +95,8 @@ class Publisher:
         self._compiler: Task | None = None
         self._steps: Steps | None = None
         self._wrong = False  # whether the files had a mistake when they were compiled last
-        self._pause = float(_PAUSE_SECONDS)
+        self._live = ""
+        self._pause = _PAUSE_SECONDS
 
     @property
     def busy(self) -> bool:
@@ -137,6 +138,8 @@ class Publisher:
             self._compiler = None
 
     def _start(self, live: str) -> None:
+        if live != self._live:  # the last one went well
+            self._live, self._pause = live, _PAUSE_SECONDS
         try:
             self._compiler = Task(partial(_compile, self._settings, live, self._watch.seen), _COMPILE_SECONDS)
         except OSError as error:
@@ -152,10 +155,10 @@ class Publisher:
         elif ended.status not in (_SAME, _WRONG):
             self.retry(f"compiling it ended with status {ended.status}")
             return
-        else:
+        elif ended.status == _SAME and self._wrong:
+            log.info("the files are right again, as they were published: revision %s is served", live[:12])
+        if ended.status != _WRITTEN:  # which may yet fail to be read back or counted
             self._pause = _PAUSE_SECONDS
-            if ended.status == _SAME and self._wrong:
-                log.info("the files are right again, as they were published: revision %s is served", live[:12])
         self._wrong = ended.status == _WRONG
 
     def _read(self, steps: Steps) -> Content | None:
@@ -167,7 +170,6 @@ class Publisher:
             return None
         except StopIteration as end:
             content = end.value
-            self._pause = _PAUSE_SECONDS
         except Damaged as error:
             self.retry(error)
         self._steps = None

@@ -69,7 +69,7 @@ def fit_records(name: str, file: JournalFile, records: Sequence[Record]) -> tupl
     A refused event keeps its identity and time only (kind `refused`); a refused lead keeps everything, in `fields`.
     """
     try:
-        return arrow_table(name, file, [_gather_custom(record.payload) for record in records]), []
+        return arrow_table(name, file, [record.payload for record in records]), []
     except DataError as error:
         if len(records) == 1:
             return arrow_table(name, file, [_refuse(name, records[0])]), [_explain(name, records[0], error)]
@@ -83,8 +83,11 @@ def arrow_table(name: str, file: JournalFile, payloads: Sequence[bytes]) -> pa.T
 
     Raises DataError when any of them does not fit.
     """
+    text = b"\n".join(payloads)
+    if _CUSTOM in text:
+        text = b"\n".join([_gather_custom(payload) for payload in payloads])
     try:
-        data = pj.read_json(pa.BufferReader(b"\n".join(payloads)), _READ, _PARSE[name])
+        data = pj.read_json(pa.BufferReader(text), _READ, _PARSE[name])
     except pa.ArrowInvalid as error:
         raise DataError(f"{name}: {error}.") from error
     columns = {column: data[column] for column in data.column_names}

@@ -303,12 +303,11 @@ def test_a_page_that_was_seen_says_so(browser: Browser) -> None:
 
 def test_a_click_on_the_call_to_action_is_a_conversion(browser: Browser) -> None:
     decision = browser.open(LINKS["hr-director"])
-    before = browser.chrome.get_cookie("pz")["value"]
     browser.click("[data-pz-goal=cta_click]")
     (conversion,) = browser.told("conversion", decision)
     assert conversion["goal"] == "cta_click"
     assert conversion["visitor"] == browser.server.exposures()[decision]["visitor"]
-    until(lambda: browser.chrome.get_cookie("pz")["value"] != before)  # the answer follows the journal's row
+    until(lambda: "cta_click" in browser.chrome.get_cookie("pz")["value"])  # the answer follows the journal's row
     browser.open(LINKS["hr-director"])
     assert browser.server.events(kind="exposure")[-1]["visit_goals"] == ["cta_click"]
 

@@ -1,7 +1,7 @@
 """Publishing: content compiled once and kept, and while a server runs, its workspace watched for changes.
 
-What enters: settings. What leaves: content, as soon as it is whole. Must not: compile in a process that serves or that
-others depend on, or publish what is half written or has a mistake.
+What enters: settings. What leaves: content, once it is whole. Must not: compile in a process that others wait for,
+but once at the start, before anybody is served; or publish what is half written or has a mistake.
 """
 
 from __future__ import annotations

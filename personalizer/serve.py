@@ -1,5 +1,6 @@
 """The supervisor: one process that starts the edge workers and the collector, and starts them again when they die.
 
+It tells the workers of new content and of new look-up files, that others compile and check (`publish.py`, `reload.py`).
 What enters: settings. What leaves: an exit status, once everything it started has ended. Must not: open the lake, have
 threads of its own when it forks, or leave a process behind, not even when it is killed itself.
 

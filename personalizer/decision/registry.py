@@ -6,7 +6,6 @@ parse conditions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,12 +117,12 @@ class Page:
     path: str
     product: str | None
     language: str
-    rows: Mapping[str, Row]  # in order: the first that matches wins
+    rows: dict[str, Row]  # in order: the first that matches wins
     row_index: RuleIndex
     variants: frozenset[str]
     goals: tuple[str, ...]  # the primary goal first
     icps: RuleIndex  # ideal ICPs that it considers, in order: those of its product and those without one
-    presumed: Mapping[str, RuleIndex]  # by persona: those of them that the persona belongs to, until one is ruled out
+    presumed: dict[str, RuleIndex]  # by persona: those of them that the persona belongs to, until one is ruled out
     negative: RuleIndex
     excluded: RuleIndex
     index: bool = False  # whether search engines may list it
@@ -149,15 +148,15 @@ class Registry:
     site: SiteRules
     site_name: str
     currency: str
-    icps: Mapping[str, Icp]
-    personas: Mapping[str, Persona]
-    personas_of: Mapping[str, RuleIndex]  # an ICP's personas that have a match, in order
+    icps: dict[str, Icp]
+    personas: dict[str, Persona]
+    personas_of: dict[str, RuleIndex]  # an ICP's personas that have a match, in order
     ads: AdIndex
-    accounts: Mapping[str, Facts]  # by domain: every list that names it; name, tier, relation from the first
-    pages: Mapping[str, Page]
-    paths: Mapping[str, str]  # URL path → page
-    retired: Mapping[str, str]  # earlier URL path → page
-    experiments: Mapping[str, Experiment]
-    goals: Mapping[str, Goal]
+    accounts: dict[str, Facts]  # by domain: every list that names it; name, tier, relation from the first
+    pages: dict[str, Page]
+    paths: dict[str, str]  # URL path → page
+    retired: dict[str, str]  # earlier URL path → page
+    experiments: dict[str, Experiment]
+    goals: dict[str, Goal]
     derive: tuple[tuple[str, tuple[tuple[Condition, Value], ...]], ...]
-    unavailable: Mapping[str, str]  # by language: what is shown to who is refused
+    unavailable: dict[str, str]  # by language: what is shown to who is refused

@@ -26,6 +26,8 @@ class Gateway:
         answer = self._layer.answer(scope)
         if answer is None:
             return self._wsgi(protocol, scope)
-        body = b"" if scope["REQUEST_METHOD"] == "HEAD" else answer.body
-        protocol.response_bytes(answer.status, answer.all_headers(), body)
+        if scope["REQUEST_METHOD"] == "HEAD":
+            protocol.response_bytes(answer.status, answer.all_headers(), b"")
+        else:  # granian counts the body
+            protocol.response_bytes(answer.status, answer.headers, answer.body)
         return answer.status

@@ -41,14 +41,14 @@ SCHEMAS = {
 
 
 _CUSTOM = b'"custom.'
-_OF_THE_FILE = ("writer", "generation", "event_id")
+_OF_THE_FRAME = ("writer", "generation", "ordinal", "event_id")
 
 
 # Arrow's JSON reader is given every column's type and takes nothing else: 1.5 or true is no long, 5 is no string.
 def _journal_schema(columns: tuple[Column, ...]) -> pa.Schema:
     """The JSON of a row: as its columns, with times as numbers and facts under their own names in `facts`; without what
-    the file says for all of its rows."""
-    told = [column for column in columns if column.name not in _OF_THE_FILE]
+    the file and the frame say of it."""
+    told = [column for column in columns if column.name not in _OF_THE_FRAME]
     plain = [column for column in told if not column.fact and column.type is not ColumnType.DAY]
     fields = [(one.name, pa.int64() if one.type is ColumnType.TIME else _TYPES[one.type]) for one in plain]
     facts = [(column.fact, _TYPES[column.type]) for column in columns if column.fact]
@@ -69,25 +69,29 @@ def fit_records(name: str, file: JournalFile, records: Sequence[Record]) -> tupl
     A refused event keeps its identity and time only (kind `refused`); a refused lead keeps everything, in `fields`.
     """
     try:
-        return arrow_table(name, file, [record.payload for record in records]), []
+        return arrow_table(name, file, records), []
     except DataError as error:
         if len(records) == 1:
-            return arrow_table(name, file, [_refuse(name, records[0])]), [_explain(name, records[0], error)]
+            refused = records[0]._replace(json=_refuse(name, records[0]))
+            return arrow_table(name, file, [refused]), [_explain(name, records[0], error)]
     half = len(records) // 2
     parts = [fit_records(name, file, part) for part in (records[:half], records[half:])]
     return pa.concat_tables([data for data, _ in parts]), [mistake for _, mistakes in parts for mistake in mistakes]
 
 
-def arrow_table(name: str, file: JournalFile, payloads: Sequence[bytes]) -> pa.Table:
-    """JSON rows of a file as one table, with their identity, and `day` from `ts`.
+def arrow_table(name: str, file: JournalFile, records: Sequence[Record]) -> pa.Table:
+    """Rows of a file that follow each other as one table, with their identity, and `day` from `ts`.
 
     Raises DataError when any of them does not fit.
     """
-    text = b"\n".join(payloads)
-    if _CUSTOM in text:
-        text = b"\n".join([_gather_custom(payload) for payload in payloads])
+    rows = [record.json for record in records]
     try:
-        data = pj.read_json(pa.BufferReader(text), _READ, _PARSE[name])
+        try:
+            data = _read_json(name, rows)
+        except pa.ArrowInvalid:
+            if not any(_CUSTOM in row for row in rows):  # looked for when there is no column for something only
+                raise
+            data = _read_json(name, [_gather_custom(row) for row in rows])
     except pa.ArrowInvalid as error:
         raise DataError(f"{name}: {error}.") from error
     columns = {column: data[column] for column in data.column_names}
@@ -100,24 +104,31 @@ def arrow_table(name: str, file: JournalFile, payloads: Sequence[bytes]) -> pa.T
         raise DataError("ts: every row needs the time at which the server received it.")
     columns["writer"] = pa.repeat(file.writer, len(data))
     columns["generation"] = pa.repeat(pa.scalar(file.generation, pa.int64()), len(data))
-    ordinals = data["ordinal"].cast(pa.string())
-    columns["event_id"] = pc.binary_join_element_wise(f"{file.writer}-{file.generation}-", ordinals, "")
+    first = records[0].ordinal
+    ordinals = columns["ordinal"] = pa.array(range(first, first + len(records)), pa.int64())
+    columns["event_id"] = pc.binary_join_element_wise(
+        f"{file.writer}-{file.generation}-", ordinals.cast(pa.string()), ""
+    )
     columns["day"] = columns["ts"].cast(pa.timestamp("us")).cast(pa.date32())
     return pa.table([columns[column] for column in SCHEMAS[name].names], schema=SCHEMAS[name])
 
 
-def _gather_custom(payload: bytes) -> bytes:
+def _read_json(name: str, rows: Sequence[bytes]) -> pa.Table:
+    return pj.read_json(pa.BufferReader(b"\n".join(rows)), _READ, _PARSE[name])
+
+
+def _gather_custom(json: bytes) -> bytes:
     """A row whose custom facts, which no column is for, are together in one."""
-    if _CUSTOM not in payload:
-        return payload
-    row = orjson.loads(payload)
+    if _CUSTOM not in json:
+        return json
+    row = orjson.loads(json)
     facts = row.get("facts")
     own = (
         {name.removeprefix("custom."): facts.pop(name) for name in list(facts) if name.startswith("custom.")}
         if facts
         else {}
     )
-    return orjson.dumps({**row, "custom": orjson.dumps(own).decode()}) if own else payload
+    return orjson.dumps({**row, "custom": orjson.dumps(own).decode()}) if own else json
 
 
 def _times(name: str, micros: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -131,10 +142,10 @@ def _refuse(name: str, record: Record) -> bytes:
     ts = record.row.get("ts")
     if type(ts) is not int or not 0 <= ts <= LAST_TIME:
         ts = time.time_ns() // 1000
-    kept: dict[str, int | str | None] = {"ordinal": record.ordinal, "ts": ts}
+    kept: dict[str, int | str | None] = {"ts": ts}
     if name == "leads":
         lead_id = record.row.get("lead_id")
-        kept |= {"lead_id": lead_id if isinstance(lead_id, str) else None, "fields": record.payload.decode()}
+        kept |= {"lead_id": lead_id if isinstance(lead_id, str) else None, "fields": record.json.decode()}
     else:
         kept |= {"kind": "refused", "refused_reason": DOES_NOT_FIT}
     return orjson.dumps(kept)

@@ -1,12 +1,12 @@
-"""The journal's frames: `crc32 | length | payload`, two little-endian u32 and one row as a JSON object.
+"""The journal's frames: `crc32 | length | payload`, two little-endian u32, an ordinal and one row as a JSON object.
 
 What enters: a row, or a journal file. What leaves: bytes for one write, or the file's rows up to the first bad frame.
 Must not: write, lock, or know the lake; edge workers import it.
 
-The payload's first key is `ordinal`, so that the reader sees a missing or repeated row without parsing JSON; the rest
-of its identity is the file's. What is null may be left out. Facts stand under their own names in `facts`, so that a
-page need not rename them; as columns they have `_` for `.`. A RANGE is always `{"low": …, "high": …}`, as in the lake;
-an open end is null.
+The payload begins with the row's ordinal, a little-endian u64, so that the reader sees a missing or repeated row
+without parsing JSON; the rest of its identity is the file's. What is null may be left out. Facts stand under their own
+names in `facts`, so that a page need not rename them; as columns they have `_` for `.`. A RANGE is always
+`{"low": …, "high": …}`, as in the lake; an open end is null.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ from personalizer.model import Range
 
 MAX_PAYLOAD = 1 << 20  # bytes; a damaged length must not make the reader ask for gigabytes
 
-_U32 = struct.Struct("<I")
-_HEADER = struct.Struct("<II")
+_CRC = struct.Struct("<I")
+_CHECKED = struct.Struct("<IQ")  # length and ordinal: the checksum covers them and the row
+_HEADER = struct.Struct("<IIQ")  # all that stands before the row
+_ORDINAL_SIZE = 8  # bytes of the payload
 _COLUMN_OF = {column.fact: column.name for column in COLUMNS if column.fact}
 
 
 class Record(NamedTuple):
-    """One row of a journal file: its ordinal, its JSON, and the offset in bytes where its frame ends."""
+    """One row of a journal file: its ordinal, the row as JSON, and the offset in bytes where its frame ends."""
 
     ordinal: int
-    payload: bytes
+    json: bytes
     end: int
 
     @property
     def row(self) -> dict[str, Any]:
-        """The row, column → value; facts that no column is for keep their names."""
-        row: dict[str, Any] = orjson.loads(self.payload)
+        """The row, column → value, with its ordinal; facts that no column is for keep their names."""
+        row: dict[str, Any] = {**orjson.loads(self.json), "ordinal": self.ordinal}
         facts = row.pop("facts", None) or {}
         row.update({_COLUMN_OF.get(name, name): value for name, value in facts.items()})
         return row
@@ -60,14 +62,12 @@ def _plain(value: object) -> object:
 
 def encode_frame(ordinal: int, row: bytes) -> bytes:
     """One frame. `row` is from `encode_row`. ValueError if it is too long."""
-    start = f'{{"ordinal":{ordinal},'.encode()
-    rest = row[1:]
-    size = len(start) + len(rest)
+    size = _ORDINAL_SIZE + len(row)
     if size > MAX_PAYLOAD:
         raise ValueError(f"the row takes {size} bytes, more than {MAX_PAYLOAD}")
     # The checksum covers the length too: a run of zeros, as a power cut leaves it, is then no valid frame.
-    start = _U32.pack(size) + start
-    return b"".join((_U32.pack(crc32(rest, crc32(start))), start, rest))
+    start = _CHECKED.pack(size, ordinal)
+    return b"".join((_CRC.pack(crc32(row, crc32(start))), start, row))
 
 
 def read_records(path: Path, after_ordinal: int = 0, offset: int = 0) -> Iterator[Record]:
@@ -80,23 +80,22 @@ def read_records(path: Path, after_ordinal: int = 0, offset: int = 0) -> Iterato
     ordinal = after_ordinal if offset else 0
     with path.open("rb", buffering=1 << 20) as file:
         file.seek(offset)
-        while (payload := _read_payload(file)) is not None:
-            if not payload.startswith(b'{"ordinal":%d,' % (ordinal + 1)):
-                return
+        while (row := _read_frame(file, ordinal + 1)) is not None:
             ordinal += 1
-            offset += _HEADER.size + len(payload)
+            offset += _HEADER.size + len(row)
             if ordinal > after_ordinal:
-                yield Record(ordinal, payload, offset)
+                yield Record(ordinal, row, offset)
 
 
-def _read_payload(file: BinaryIO) -> bytes | None:
+def _read_frame(file: BinaryIO, ordinal: int) -> bytes | None:
+    """The JSON of the next frame; None when the file ends, or the frame is bad or not the one of `ordinal`."""
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size:
         return None
-    crc, length = _HEADER.unpack(header)
-    if length > MAX_PAYLOAD:
+    crc, length, found = _HEADER.unpack(header)
+    if found != ordinal or not _ORDINAL_SIZE <= length <= MAX_PAYLOAD:
         return None
-    payload = file.read(length)
-    if len(payload) < length or crc32(payload, crc32(header[_U32.size :])) != crc:
+    row = file.read(length - _ORDINAL_SIZE)
+    if len(row) < length - _ORDINAL_SIZE or crc32(row, crc32(header[_CRC.size :])) != crc:
         return None
-    return payload
+    return row

@@ -185,7 +185,7 @@ def test_head_is_the_same_without_a_body_and_is_not_logged(server: Server) -> No
     visitor = Client(server)
     page, head = visitor.get("/payroll"), visitor.ask("HEAD", "/payroll")
     assert (head.status, head.body) == (200, b"")
-    assert list(head.headers) == list(page.headers)
+    assert sorted(head.headers) == sorted(page.headers)
     varying = {"X-Decision-Id", "Server-Timing", "Set-Cookie", "Date"}
     assert all(head.headers[name] == value for name, value in page.headers.items() if name.title() not in varying)
     assert head.headers["Content-Length"] == str(len(page.body))

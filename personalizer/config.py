@@ -195,13 +195,13 @@ def load_settings(
     """Settings from `overrides` (lower-case names; None means not given), else the environment, else what a server
     saved, else the defaults.
 
-    Raises SettingError naming the variable, the value and what to write instead.
+    Raises SettingError naming every wrong variable on a line of its own, its value and what to write instead.
     """
     environ = os.environ if environ is None else environ
     unknown = {name for name in environ if name.startswith(PREFIX)} - {setting.variable for setting in SETTINGS}
+    mistakes = [f"{name}: there is no such setting." for name in sorted(unknown)]
     if unknown:
-        known = ", ".join(setting.variable for setting in SETTINGS)
-        raise SettingError(f"{sorted(unknown)[0]}: there is no such setting. The settings are {known}.")
+        mistakes[-1] += f" The settings are {', '.join(setting.variable for setting in SETTINGS)}."
     given = overrides or {}
     written = {**(saved or {}), **environ}
     values: dict[str, Any] = {}
@@ -213,7 +213,9 @@ def load_settings(
         try:
             values[setting.name.lower()] = setting.read(text)
         except ValueError as error:
-            raise SettingError(f"{setting.variable}={text!r}: {error}.") from error
+            mistakes.append(f"{setting.variable}={text!r}: {error}.")
+    if mistakes:
+        raise SettingError("\n".join(mistakes))
     values["lake"] = values["lake"] or values["data"] / "lake"
     return Settings(**values)
 

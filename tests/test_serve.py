@@ -147,6 +147,20 @@ def test_a_wrong_setting(tmp_path: Path, name: str, value: str, remedy: str) -> 
     assert remedy in said
 
 
+def test_several_wrong_settings_are_named_at_once(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.mmdb")
+    said = refused("serve", "--data", str(tmp_path), PORT="eighty", GEO_CITY=missing, GEOCITY="x", WORKER="2")
+    lines = said.removeprefix("personalizer: ").splitlines()
+    assert [line.partition(":")[0].partition("=")[0].removeprefix("PERSONALIZER_") for line in lines] == [
+        "GEOCITY",
+        "WORKER",
+        "PORT",
+        "GEO_CITY",
+    ]
+    assert said.count("The settings are") == 1
+    assert missing in said
+
+
 def test_a_secret_that_others_can_read(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("0" * 64)
     (tmp_path / "secret").chmod(0o644)

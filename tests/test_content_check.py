@@ -582,6 +582,28 @@ def test_a_template_that_cannot_be_rendered_is_named_with_its_line(
     assert problem.startswith("templates/sections/")
 
 
+def test_what_stands_outside_the_blocks_of_a_template_is_named(workspace: Write) -> None:
+    page = """\
+---
+slots: {headline: {type: text}}
+---
+{% extends "frame.html" %}
+{# a remark #}
+{% set tone = "warm" %}
+
+{% block main %}<h1>{{ copy.headline }}</h1>{% endblock %}
+
+<p>Lost words</p>
+{{ tone }}
+"""
+    frame = "{% set year = 2026 %}" + SMALL["templates/landing.html"].partition("---\n")[2].partition("---\n")[2]
+    frame = frame.replace("</body>", "{% block main %}{% endblock %}</body>")
+    root = workspace({"templates/landing.html": page, "templates/frame.html": frame})
+    where = "templates/landing.html"
+    said = "stands outside the blocks and is never shown. Move it into a block."
+    assert [problem for problem in problems_of(root) if said in problem] == [f"{where}:10 {said}", f"{where}:11 {said}"]
+
+
 # --- references that only a visitor would stumble over ---
 
 

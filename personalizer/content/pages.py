@@ -31,7 +31,7 @@ from personalizer.content.language import UNAVAILABLE, Languages, report_untrans
 from personalizer.content.load import Documents, Loaded, TemplateFile
 from personalizer.content.pictures import read_size
 from personalizer.content.render import DisplayNames, MisplacedTokens, Rendering, system_marks
-from personalizer.content.templates import Sandbox, Templates
+from personalizer.content.templates import Sandbox, Templates, lost_lines
 from personalizer.content.words import Words
 from personalizer.visitor.facts import FACTS, TOKENS
 from personalizer.visitor.industry import CodeNames
@@ -163,13 +163,17 @@ class _Workshop:
                 file.front.report(("sections", place), f"there is no templates/{section}.", "Name a file of sections/.")
         try:
             self._templates.codes[name] = self._environment.compile(file.body, name, name)
-            found = meta.find_referenced_templates(self._environment.parse(file.body))
+            tree = self._environment.parse(file.body)
         except TemplateSyntaxError as error:
             self._break(name, error.lineno, str(error.message))
             return listed
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # nested too deeply, endless numbers
             self._break(name, 1, f"cannot be compiled: {error}")
             return listed
+        for line in lost_lines(tree):
+            path, message = self._documents.root / "templates" / name, "stands outside the blocks and is never shown."
+            self._documents.report(path, message, "Move it into a block.", line=file.first_line + line - 1)
+        found = meta.find_referenced_templates(tree)
         return listed + [other for other in found if other and other not in listed]
 
     def _parts(self, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import CodeType, SimpleNamespace
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateError, TemplateNotFound
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateError, TemplateNotFound, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from personalizer.content import models
@@ -92,3 +92,19 @@ class _Loader(BaseLoader):
         if name not in self._codes:
             raise TemplateNotFound(name)
         return environment.template_class.from_code(environment, self._codes[name], globals or {}, None)
+
+
+def lost_lines(template: nodes.Template) -> list[int]:
+    """Lines of a template that extends another where something stands outside its blocks: Jinja shows nothing of it."""
+    if not any(isinstance(node, nodes.Extends) for node in template.body):
+        return []
+    outputs = (part for node in template.body if isinstance(node, nodes.Output) for part in node.nodes)
+    return [line for part in outputs if (line := _line_shown(part)) is not None]
+
+
+def _line_shown(part: nodes.Expr) -> int | None:
+    """Where something other than space begins."""
+    if not isinstance(part, nodes.TemplateData):
+        return part.lineno
+    text = part.data.lstrip()
+    return part.lineno + part.data[: len(part.data) - len(text)].count("\n") if text else None

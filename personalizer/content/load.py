@@ -97,6 +97,10 @@ class Documents:
                 found[page][name] = variant
         return found
 
+    def bytes_of(self, path: Path) -> bytes:
+        """What a file of the workspace holds, as it was read."""
+        return self.files[path.relative_to(self.root).as_posix()]
+
     def report(self, file: Path, message: str, remedy: str = "", *, line: int = 0, warning: bool = False) -> None:
         self._own.append(Problem(file, line, "", message, remedy, warning))
 

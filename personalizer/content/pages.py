@@ -6,25 +6,21 @@ but for a form that comes back with mistakes in it, which is rendered again thro
 
 from __future__ import annotations
 
-import hashlib
-import mimetypes
-import re
 import secrets
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from babel import Locale, UnknownLocaleError
 from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError, meta
-from markupsafe import Markup
 
 from personalizer.content import models
-from personalizer.content.brand import FontFile, Theme
+from personalizer.content.assets import Asset, hash_assets, read_theme
+from personalizer.content.brand import Theme
 from personalizer.content.copy import CopyReader, CopyRules, Marks, Token, fill_gaps, report_missing
 from personalizer.content.custom import custom_tokens
 from personalizer.content.language import UNAVAILABLE, Languages, report_untranslated, unavailable_pages
@@ -38,14 +34,6 @@ from personalizer.visitor.industry import CodeNames
 from personalizer.visitor.place_names import PlaceNames
 
 THANKS = "thanks"
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A file of templates/assets/, served under a path that names its content."""
-
-    body: bytes
-    mimetype: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +98,13 @@ class _Workshop:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._workspace = documents.workspace.doc
-        self._assets, urls = self._hash_assets()
-        sizes = {name: read_size(self._bytes_of(path)) for name, path in documents.assets.items()}
+        self._assets, urls = hash_assets(documents)
+        sizes = {name: read_size(documents.bytes_of(path)) for name, path in documents.assets.items()}
         self._rules = CopyRules(
             TOKENS | custom_tokens(self._workspace), urls, {name: size for name, size in sizes.items() if size}
         )
         site = SimpleNamespace(name=self._workspace.site.name, language=self._workspace.site.language)
-        self._templates = Templates(site, self._read_theme(documents.theme), urls)
+        self._templates = Templates(site, read_theme(documents.theme, urls), urls)
         self._environment = self._templates.environment()
         self._nonce = secrets.token_hex(4)
         self._named = {name for folder, name in documents.named if folder == "templates"}
@@ -340,78 +328,6 @@ class _Workshop:
     def _page_view(self, key: str, path: str, language: str, index: bool) -> SimpleNamespace:
         canonical = f"https://{self._workspace.site.hosts[0]}{path}"
         return SimpleNamespace(key=key, path=path, language=language, canonical=canonical, index=index)
-
-    # --- theme and assets ---
-
-    def _hash_assets(self) -> tuple[dict[str, Asset], dict[str, str]]:
-        assets, urls = {}, {}
-        for name, path in self._documents.assets.items():
-            body = self._bytes_of(path)
-            if name.endswith(".svg"):
-                self._check_svg(path, body)
-            digest = hashlib.sha256(body).hexdigest()[:12]
-            mimetype = _TYPES.guess_type(name)[0] or "application/octet-stream"
-            asked_for = name.encode().decode("latin-1")  # as WSGI spells a path
-            assets[f"{digest}/{asked_for}"] = Asset(body, mimetype)
-            urls[name] = f"/_pz/assets/{digest}/{quote(name)}"
-        return assets, urls
-
-    def _bytes_of(self, path: Path) -> bytes:
-        return self._documents.files[path.relative_to(self._documents.root).as_posix()]
-
-    def _check_svg(self, path: Path, body: bytes) -> None:
-        if _ACTIVE_SVG.search(body):
-            remedy = "Remove scripts, event handlers, entities and addresses of other sites."
-            self._documents.report(path, "is a drawing with something active in it.", remedy)
-
-    def _read_theme(self, theme: Loaded[Theme] | None) -> Theme:
-        if theme is None:
-            return Theme()
-        doc = theme.doc
-        for name, colour in doc.colors.items():
-            if not re.fullmatch(r"#[0-9a-fA-F]{3,8}", colour):
-                theme.report(("colors", name), f"{colour!r} is not a colour.", "Write it as #1a2b3c.")
-        for family, font in doc.fonts.items():
-            if not re.fullmatch(r"[\w\s,'\"-]{1,200}", font):
-                theme.report(("fonts", family), f"{font!r} is not a list of fonts.", "Write names separated by commas.")
-        for place, link in enumerate(doc.legal):
-            if not re.match(r"^(https?://|/(?!/))", link.url):
-                theme.report(("legal", place, "url"), f"{link.url!r} is not an address.", "Write https://… or /path.")
-        urls: dict[str, str | None] = {}
-        for slot in ("logo", "favicon"):
-            value = getattr(doc, slot)
-            if value is not None and value not in self._rules.assets:
-                theme.report((slot,), f"there is no file templates/assets/{value}.", "Put it there.")
-            urls[slot] = self._rules.assets.get(value) if value else None
-        fonts = {place: Markup(names) for place, names in doc.fonts.items()}  # noqa: S704  # checked above: for CSS
-        return doc.model_copy(update={**urls, "fonts": fonts, "font_files": self._read_font_files(theme)})
-
-    def _read_font_files(self, theme: Loaded[Theme]) -> list[FontFile]:
-        """Each with the address of its file."""
-        found = []
-        for place, font in enumerate(theme.doc.font_files):
-            address = self._rules.assets.get(font.file)
-            where = ("font_files", place, "file")
-            if address is None:
-                theme.report(where, f"there is no file templates/assets/{font.file}.", "Put it there.")
-            elif not font.file.endswith(FONTS):
-                theme.report(where, f"{font.file} is no font for the web.", "Take a .woff2 file.")
-            else:
-                found.append(font.model_copy(update={"file": address}))
-        return found
-
-
-# Written down here, as what a machine knows of itself differs.
-_TYPES = mimetypes.MimeTypes(filenames=())
-FONTS = (".woff2", ".woff", ".ttf", ".otf")
-for _ending in FONTS:
-    _TYPES.add_type(f"font/{_ending[1:]}", _ending)
-_TYPES.add_type("image/webp", ".webp")
-
-_ACTIVE_SVG = re.compile(
-    rb"\x00|<(?:[\w.-]+:)?(?:script|foreignObject)|<!ENTITY|\son[a-z]+\s*=|javascript:|(?:href|src)\s*=\s*[\"']\s*(?!#|data:image/)",
-    re.IGNORECASE,
-)
 
 
 def _speak(theme: Theme, words: Words) -> Theme:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from personalizer.config import Settings
+from personalizer.content.assets import Asset
 from personalizer.content.compile import Content
-from personalizer.content.pages import Asset
 from personalizer.edge.limits import RateLimit
 from personalizer.events.journal import Journal
 from personalizer.visitor.cookie import COOKIE_NAME, Memory, write_cookie

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -26,6 +28,7 @@ import orjson
 import pytest
 from servers import WORKSPACE, Client, Server, run_command, run_server, running, until
 from werkzeug.test import Client as Browser
+from werkzeug.test import create_environ, run_wsgi_app
 
 from personalizer import publish
 from personalizer.app import create_edge_app
@@ -352,6 +355,34 @@ def test_a_worker_knows_new_files_and_forms_before_it_shows_them(site: Path, tmp
     worker.join()
     edge.events.close()
     edge.leads.close()
+
+
+def test_what_requests_leave_behind_is_not_kept_with_content(site: Path, tmp_path: Path) -> None:
+    """No collection looks through content, nor through whatever was alive when it was told so."""
+    settings = load_settings({"workspace": str(site), "data": str(tmp_path / "data")}, environ={})
+    edge = open_edge(settings, open_content(settings), open_visitor_reader(settings))
+    app, ours, theirs = create_edge_app(edge), *socket.socketpair()
+    worker = threading.Thread(target=follow_supervisor, args=(edge, settings, theirs))
+    worker.start()
+    contents, sizes = [], []
+    for number in range(2):
+        edit(site, f"Edition {number} of payroll")
+        contents.append(load_content(site))
+        save_content(settings.data, contents[-1])
+    with ours:
+        for number in range(8):
+            line = f"load {number} {contents[number % 2].registry.revision}\n".encode()
+            ours.sendall(line)
+            while not select.select([ours], [], [], 0.0005)[0]:
+                assert run_wsgi_app(app.wsgi_app, create_environ("/no-such-page"))[1] == "404 NOT FOUND"
+            assert ours.recv(1000) == line
+            edge.content, edge.later = edge.later or edge.content, None
+            sizes.append(gc.get_freeze_count())
+    worker.join()
+    assert sizes[-1] < sizes[2] + 1000, f"objects that are never looked at, after each publish: {sizes}"
+    edge.events.close()
+    edge.leads.close()
+    gc.unfreeze()
 
 
 @pytest.mark.slow

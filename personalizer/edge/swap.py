@@ -14,7 +14,12 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from operator import call
 from pathlib import Path
+from typing import TypeVar
 
 from personalizer.cache import Cache
 from personalizer.config import Settings
@@ -24,11 +29,15 @@ from personalizer.content.store import Damaged, content_file, parts_of, read_con
 from personalizer.edge.state import Edge, allowed_hosts
 from personalizer.errors import PersonalizerError
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 2  # until whoever had the old content has answered; a slow sender just keeps some of it longer
 _REST_SECONDS = 0.001  # between two steps, for requests
 _VALUES = 500  # of a cache, forgotten in one step
+# One call from C after the other, as no request comes between them. What has lived for long is left out: all wait.
+_SETTLED = (partial(gc.collect, 1), gc.freeze)
 
 
 def follow_supervisor(edge: Edge, settings: Settings, channel: socket.socket) -> None:
@@ -52,12 +61,8 @@ def _load(edge: Edge, settings: Settings, revision: str) -> None:
     """Have another revision ready."""
     if edge.content.registry.revision == revision:  # we were started with it
         return
-    gc.disable()  # it would look through all of the new content, again and again, with every request waiting
-    try:
-        edge.later = apply_counters(_read_slowly(content_file(settings.data, revision)), read_counters(settings.data))
-        gc.freeze()  # as at the start: content has no circles and is freed without it
-    finally:
-        gc.enable()
+    content = _read_slowly(content_file(settings.data, revision))
+    edge.later = _make(lambda: apply_counters(content, read_counters(settings.data)))
 
 
 def _swap(edge: Edge, settings: Settings) -> None:
@@ -87,11 +92,24 @@ def _read_slowly(path: Path) -> Content:
     steps = read_content(path)
     while True:
         try:
-            next(steps)
+            _make(lambda: next(steps))
         except StopIteration as end:
             content: Content = end.value
             return content
         time.sleep(_REST_SECONDS)
+
+
+def _make(part: Callable[[], T]) -> T:
+    """A part of new content, which is looked through once: it has no circles, and is freed without collections.
+
+    What is alive at that moment is never looked at again; so what requests left behind is collected first.
+    """
+    gc.disable()
+    try:
+        return part()
+    finally:
+        deque(map(call, _SETTLED), 0)
+        gc.enable()
 
 
 def _free(parts: list[list[object]]) -> None:

@@ -37,7 +37,7 @@ GRACE_SECONDS = 2  # until whoever had the old content has answered; a slow send
 _REST_SECONDS = 0.001  # between two steps, for requests
 _VALUES = 500  # of a cache, forgotten in one step
 # One call from C after the other, as no request comes between them. What has lived for long is left out: all wait.
-_SETTLED = (partial(gc.collect, 1), gc.freeze)
+_SETTLED: tuple[Callable[[], object], ...] = (partial(gc.collect, 1), gc.freeze)
 
 
 def follow_supervisor(edge: Edge, settings: Settings, channel: socket.socket) -> None:

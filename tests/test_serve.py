@@ -161,6 +161,12 @@ def test_several_wrong_settings_are_named_at_once(tmp_path: Path) -> None:
     assert missing in said
 
 
+def test_a_key_that_is_too_short_is_not_told(tmp_path: Path) -> None:
+    said = refused("serve", "--data", str(tmp_path), SECRET_KEY="hush-hush")
+    assert said.startswith("personalizer: PERSONALIZER_SECRET_KEY: each key must have at least 32 characters")
+    assert "hush" not in said
+
+
 def test_a_secret_that_others_can_read(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("0" * 64)
     (tmp_path / "secret").chmod(0o644)

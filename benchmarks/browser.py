@@ -37,6 +37,7 @@ _INSTALL_SECONDS = 300
 _RUN_SECONDS = 120
 _FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 _RUNS = 3  # of each page, at most
+_TRIES = 3  # of each run: now and then Lighthouse does not see its page begin, and asks to be run again
 
 # Bytes of all that came but images, headers included, and how much the page moved while it came and was scrolled.
 _LOOK = """
@@ -168,7 +169,15 @@ def _install_lighthouse(say: Say) -> None:
 
 
 def _score(chromium: str, url: str, folder: Path, say: Say) -> float:
+    """Lighthouse's score of a page, 0 to 100. Raises BenchError when it fails every time."""
     say(f"Lighthouse: {url}")
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(BenchError):
+            return _run_lighthouse(chromium, url, folder)
+    return _run_lighthouse(chromium, url, folder)
+
+
+def _run_lighthouse(chromium: str, url: str, folder: Path) -> float:
     environ = {**os.environ, "CHROME_PATH": chromium, "TMPDIR": str(folder)}
     flags = f"--chrome-flags={' '.join(_FLAGS)}"
     command = [str(_PROGRAM), url, "--quiet", "--only-categories=performance", "--output=json", flags]

@@ -62,9 +62,8 @@ def _documents(scale: Scale, edition: int) -> dict[str, dict[str, Any]]:
         page = {"path": f"/page-{number}", "goals": {"primary": "demo_request"}, "copy": copy}
         documents[f"pages/page-{number}/page"] = page
     for number in range(scale.variants):
-        page = number % scale.pages
         copy = copies[number % len(copies)] | {"title": f"Variant {number}, edition {edition}"}
-        documents[f"pages/page-{page}/variant-{number}"] = {"for": _whom(number, scale), "copy": copy}
+        documents[f"pages/page-{number % scale.pages}/variant-{number}"] = {"for": _whom(number, scale), "copy": copy}
     return documents
 
 

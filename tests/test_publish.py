@@ -44,8 +44,8 @@ from personalizer.serve import Supervisor, _Child
 from personalizer.visitor.read import open_visitor_reader
 
 SOAK = "PERSONALIZER_SOAK" in os.environ
-KILLS, WRITERS = (1000, 5000) if SOAK else (15, 200)  # about 2 s each; about 50 ms each
-SWAPS = 60 if SOAK else 6
+KILLS, WRITERS = (1000, 5000) if SOAK else (10, 100)  # about 2 s each; about 50 ms each
+SWAPS = 60 if SOAK else 4
 
 PAGE = "variants/pages/payroll/page.yaml"
 HEADLINE = "headline: Payroll that closes itself"

@@ -16,9 +16,10 @@ from flask import Flask, Response, request
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from personalizer.config import LOOPBACK
 from personalizer.edge.layer import EdgeLayer
 from personalizer.edge.respond import HTML, NO_STORE, SECURITY, problem
-from personalizer.edge.state import LOOPBACK, Edge
+from personalizer.edge.state import Edge
 
 STYLE = (
     "body { max-width: 34rem; margin: 12vh auto; padding: 0 1.5rem; color: #222; background: #fff; "

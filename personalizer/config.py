@@ -18,6 +18,7 @@ from personalizer.errors import SettingError
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PREFIX = "PERSONALIZER_"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SAMPLE = "sample"  # the word that names a sample file shipped with the package
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -167,6 +168,18 @@ class Settings:
             for setting in SETTINGS
             if setting.sample and _within(getattr(self, setting.name.lower()), folder)
         )
+
+    @property
+    def local(self) -> bool:
+        """Whether the address to listen on is this machine's own."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def hosts_with(self, hosts: tuple[str, ...]) -> frozenset[str]:
+        """The hosts that are answered: the workspace's, those named here, and loopback's names when bound to it."""
+        return frozenset((*hosts, *self.allowed_hosts, *(LOOPBACK if self.local else ())))
 
     def as_environment(self) -> dict[str, str]:
         """The settings as environment variables, so that a process we start has the same ones."""

@@ -322,8 +322,9 @@ def lock_data(data: Path, name: str, who: str) -> IO[str]:
         data.mkdir(parents=True, exist_ok=True)
         file = (data / name).open("a+")
     except OSError as error:
+        why = "it is a file" if data.is_file() else error.strerror
         raise StartError(
-            f"The data directory {data} cannot be written ({error.strerror}). Set PERSONALIZER_DATA."
+            f"The data directory {data} cannot be written ({why}). Name another with --data or PERSONALIZER_DATA."
         ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

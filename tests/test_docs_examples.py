@@ -179,5 +179,5 @@ def test_the_five_minutes_of_the_readme(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert "no problems" in ran.stdout
     assert "payroll/office-manager  HTTP 200" in ran.stdout
-    assert "Data directory site-data. Look-up files: none." in ran.stdout
+    assert "Data directory site-data, which is not there yet. Look-up files: none." in ran.stdout
     assert "DECLARED_BY_AD" in ran.stdout

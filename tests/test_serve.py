@@ -93,7 +93,7 @@ def test_a_second_collector_on_the_same_data(server: Server) -> None:
 def test_data_that_cannot_be_written(place: str) -> None:
     said = refused("serve", "--port", "0", "--data", place)
     assert said.startswith(f"personalizer: The data directory {place} cannot be written (")
-    assert said.endswith("Set PERSONALIZER_DATA.\n")
+    assert said.endswith("Name another with --data or PERSONALIZER_DATA.\n")
 
 
 def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
@@ -244,7 +244,55 @@ def test_hosts_workers_and_threads_are_settings(tmp_path: Path) -> None:
         assert len({row["writer"] for row in started.events()}) == 2
         started.process.send_signal(signal.SIGINT)
         assert started.process.wait(10) == 0
+        assert started.process.stdout
+        said = started.process.stdout.read()
     assert list(statuses.values()) == [200, 200, 400, 400], "loopback's names are for who listens there alone"
+    assert "Answers for shop.example, www.paydesk.example, and 400 for any other host;" in said
+    assert f"http://shop.example:{started.port}/payroll?pz=" in said
+
+
+# --- commands that ask a server's data ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["explain", "/payroll", "--ip", "999.1.1.1"], "--ip '999.1.1.1': write an address, as 198.51.100.7"),
+        (["explain", "/payroll", "--header", "Accept-Language"], "write it as 'Name: value'"),
+        (
+            ["explain", "https://evil.example/payroll"],
+            "The server answers 400 for the host evil.example. It answers for 127.0.0.1, ::1, localhost, www.paydesk",
+        ),
+        (["report"], "There is no data directory {data}. Name that of a server with --data."),
+        (["sign", "/payroll", "persona=cfo"], "There is no data directory {data}."),
+    ],
+)
+def test_what_would_be_answered_wrongly_is_refused(arguments: list[str], words: str, tmp_path: Path) -> None:
+    data = tmp_path / "nothing"
+    ended = run_command(*arguments, "--data", str(data))
+    assert ended.returncode
+    assert words.format(data=data) in ended.stderr
+    assert not data.exists()
+
+
+def test_explain_says_what_it_does_not_take(tmp_path: Path) -> None:
+    asked = ("explain", "/payroll?pz=q4-cfo.cfo-51-1000.roi-calc", "--data", str(tmp_path))
+    ended = run_command(*asked, "--cookie", "garbage", "--header", "Accept-Language: de")
+    assert "The cookie is ignored: it is not whole, or not signed with this data directory's key." in ended.stdout
+    assert "row cfo-de" in ended.stdout
+    assert "cookie is ignored" not in run_command(*asked).stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "declared", "words"),
+    [
+        ("/payroll", "persona", "persona: write it as NAME=VALUE, as persona=cfo."),
+        ("/payroll", "foo=bar", "foo=bar: no signed link declares 'foo'. It can declare persona, company.domain"),
+        ("https://evil.example/payroll", "persona=cfo", "The server answers 400 for the host evil.example."),
+    ],
+)
+def test_what_no_link_can_say_is_not_signed(url: str, declared: str, words: str, tmp_path: Path) -> None:
+    assert words in refused("sign", url, declared, "--data", str(tmp_path))
 
 
 # --- it starts again who dies ---

@@ -7,6 +7,8 @@ means than the edge does, or write anything.
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 from werkzeug.test import EnvironBuilder
 
-from personalizer.cli.live import Live, load_live
+from personalizer.cli.live import Live, check_host, load_live
 from personalizer.cli.options import read_settings_of_server, workspace_and_data
 from personalizer.config import PREFIX, Settings, read_saved
 from personalizer.decision.conditions import say
@@ -92,7 +94,7 @@ def build_environ(
 @click.argument("url")
 @click.option("--ip", default="127.0.0.1", show_default=True, help="The visitor's address.")
 @click.option("--user-agent", default=_BROWSER, help="Their browser. [default: Chrome on a desktop]")
-@click.option("--header", "headers", multiple=True, metavar="K=V", help="A request header; may be given often.")
+@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A request header; may be given often.")
 @click.option("--cookie", help="The visitor's pz cookie. Without it there is no id, and arms are chances.")
 @click.option("--at", metavar="TIME", help="When, as 2026-11-21T10:00; default now. UTC unless it says otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
@@ -113,28 +115,39 @@ def explain(
     \b
     Examples:
       personalizer explain 'http://127.0.0.1:8080/payroll?pz=q4-cfo.cfo-51-1000.roi-calc'
-      personalizer explain /payroll --ip 198.51.100.7 --header 'Accept-Language=de'
+      personalizer explain /payroll --ip 198.51.100.7 --header 'Accept-Language: de'
     """
     settings = read_settings_of_server(workspace=workspace, data=data)
     live = load_live(settings)
+    _check_address(ip)
     environ = build_environ(url, ip, user_agent, _read_headers(headers), cookie)
+    check_host(url, settings, live.content.registry)
     reader = open_reader(settings)
     explanation = explain_request(live.content.registry, reader, environ, _read_time(at).timestamp())
     if as_json:
         click.echo(render_json(explanation, live))
     else:
         click.echo(f"{live.origin} {_say_settings(settings)}\n")
+        if cookie and explanation.anonymous:
+            click.echo("The cookie is ignored: it is not whole, or not signed with this data directory's key.\n")
         _print_explanation(explanation)
 
 
 def _read_headers(headers: Sequence[str]) -> list[tuple[str, str]]:
     pairs = []
     for header in headers:
-        name, equals, value = header.partition("=")
-        if not equals or not name.strip() or any(c in "\r\n" for c in header):
-            raise click.UsageError(f"--header {header!r}: write it as Name=value.")
-        pairs.append((name.strip(), value))
+        written = re.fullmatch(r"\s*([\w-]+)\s*[:=]\s*(.*)", header)
+        if written is None:
+            raise click.UsageError(f"--header {header!r}: write it as 'Name: value'.")
+        pairs.append((written[1], written[2]))
     return pairs
+
+
+def _check_address(ip: str) -> None:
+    try:
+        ipaddress.ip_address(ip)
+    except ValueError as error:
+        raise click.UsageError(f"--ip {ip!r}: write an address, as 198.51.100.7 or 2001:db8::1.") from error
 
 
 def _read_time(text: str | None) -> dt.datetime:
@@ -179,6 +192,7 @@ def _say_settings(settings: Settings) -> str:
     files = {path: name in samples for name in LOOKUP_SETTINGS if (path := path_of(settings, name)) is not None}
     said = ", ".join(f"{path.name} (sample)" if sample else str(path) for path, sample in files.items())
     last = ", with the settings of its last server" if read_saved(settings.data) else ""
+    last = last if settings.data.exists() else ", which is not there yet"
     return f"Data directory {settings.data}{last}. Look-up files: {said or 'none'}."
 
 

@@ -11,7 +11,7 @@ import shutil
 import click
 
 from personalizer.cli.live import load_live
-from personalizer.cli.options import read_settings_of_server, setting_option, workspace_and_data
+from personalizer.cli.options import need_data, read_settings_of_server, setting_option, workspace_and_data
 from personalizer.events.collector import wait_for_lake
 from personalizer.reports.export import render_csv, render_json
 from personalizer.reports.report import run_report
@@ -62,6 +62,7 @@ def report(
       personalizer report --by campaign,device --format csv > report.csv
     """
     settings = read_settings_of_server(workspace=workspace, data=data, lake=lake)
+    need_data(settings)
     content = load_live(settings).content
     waited = wait_for_lake(settings.data, settings.lake, WAIT_SECONDS) if wait else None
     result = run_report(

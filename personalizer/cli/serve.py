@@ -15,10 +15,13 @@ from typing import Any
 import click
 
 from personalizer.cli.options import read_settings, setting_flag, setting_option
+from personalizer.config import PREFIX, Settings
 from personalizer.content.links import ad_links
-from personalizer.content.load import load_campaigns
+from personalizer.content.load import Documents, load_campaigns
 from personalizer.errors import ContentError
 from personalizer.serve import Supervisor, lock_data
+
+ALLOWED_HOSTS = f"{PREFIX}ALLOWED_HOSTS"
 
 
 def _serving_options(command: Any) -> Any:
@@ -69,22 +72,25 @@ def _announce(supervisor: Supervisor) -> None:
     for change in supervisor.changes:
         click.echo(f"  {change}")
     click.echo(f"\nServing {settings.workspace.resolve()} on {supervisor.url}  (Ctrl-C stops)")
+    documents, base = load_campaigns(settings.workspace), supervisor.url
+    if not settings.local:
+        hosts = (*settings.allowed_hosts, *documents.workspace.doc.site.hosts)
+        base = f"http://{hosts[0]}:{settings.port}"
+        click.echo(f"Answers for {', '.join(hosts)}, and 400 for any other host; name more in {ALLOWED_HOSTS}.")
     if settings.trusted_proxies:
         networks = ", ".join(str(network) for network in settings.trusted_proxies)
         click.echo(f"Trusts X-Forwarded-For from {networks}, so a visitor's address can be tried out with it.")
     if settings.samples:
         click.echo("Place, network and company come from the sample files (documentation addresses only).")
-    for link in _demo_links(supervisor):
+    for link in _demo_links(settings, documents, base):
         click.echo(link)
     sys.stdout.flush()
 
 
-def _demo_links(supervisor: Supervisor) -> list[str]:
+def _demo_links(settings: Settings, documents: Documents, base: str) -> list[str]:
     """Links that ads of this workspace declare alone, one a persona, with the command that explains each."""
-    settings = supervisor.settings
-    documents = load_campaigns(settings.workspace)
     shown: dict[str, str] = {}
-    for link in ad_links(documents, base=supervisor.url):
+    for link in ad_links(documents, base):
         if link.persona and link.persona not in shown and len(shown) < 3:
             shown[link.persona] = link.try_url
     if not shown:

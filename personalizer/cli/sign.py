@@ -11,7 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from personalizer.cli.options import read_settings_of_server, workspace_and_data
+from personalizer.cli.live import check_host
+from personalizer.cli.options import need_data, read_settings_of_server, workspace_and_data
 from personalizer.content.compile import load_content
 from personalizer.decision.registry import Registry
 from personalizer.errors import PersonalizerError
@@ -38,7 +39,10 @@ def sign(url: str, declarations: tuple[str, ...], workspace: str | None, data: s
       personalizer sign 'https://www.paydesk.example/payroll?utm_source=mail' person.title=CFO budget=5000
     """
     settings = read_settings_of_server(workspace=workspace, data=data)
+    if not settings.secret_key:
+        need_data(settings)
     registry = load_content(settings.workspace).registry
+    check_host(url, settings, registry)
     click.echo(sign_url(url, declarations, registry, load_keys(settings)))
 
 
@@ -62,8 +66,12 @@ def _read(declarations: Sequence[str], registry: Registry) -> Mapping[str, str]:
     for declaration in declarations:
         name, equals, value = declaration.partition("=")
         text = clean_text(value, MAX_TEXT + 1)
-        if not equals or name not in names:
-            raise PersonalizerError(f"{declaration}: a signed link declares NAME=VALUE of {', '.join(names)}.")
+        if not equals:
+            raise PersonalizerError(f"{declaration}: write it as NAME=VALUE, as persona=cfo.")
+        if name not in names:
+            raise PersonalizerError(
+                f"{declaration}: no signed link declares {name or 'nothing'!r}. It can declare {', '.join(names)}."
+            )
         if len(text) > MAX_TEXT:
             raise PersonalizerError(f"{declaration}: a value has {MAX_TEXT} characters at most.")
         if name == PERSONA and text not in registry.personas:

@@ -6,7 +6,6 @@ What enters: settings and content, after the fork. What leaves: an `Edge`. Must 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,25 +71,9 @@ def open_edge(settings: Settings, content: Content, reader: VisitorReader) -> Ed
         events=Journal(settings.data, "events"),
         leads=Journal(settings.data, "leads"),
         data=settings.data,
-        hosts=allowed_hosts(settings, content.registry.site.hosts),
+        hosts=settings.hosts_with(content.registry.site.hosts),
         form_limit=RateLimit(per_minute=20),
     )
-
-
-def allowed_hosts(settings: Settings, hosts: tuple[str, ...]) -> frozenset[str]:
-    """The workspace's hosts, those of the settings, and loopback's names when bound to loopback."""
-    return frozenset((*hosts, *settings.allowed_hosts, *(LOOPBACK if is_loopback(settings.host) else ())))
-
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is this machine's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def cookie_header(memory: Memory, keys: Keys, *, https: bool) -> tuple[str, str]:

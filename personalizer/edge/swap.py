@@ -26,7 +26,7 @@ from personalizer.config import Settings
 from personalizer.content.compile import Content, apply_counters
 from personalizer.content.counters import read_counters
 from personalizer.content.store import Damaged, content_file, parts_of, read_content
-from personalizer.edge.state import Edge, allowed_hosts
+from personalizer.edge.state import Edge
 from personalizer.errors import PersonalizerError
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ def _swap(edge: Edge, settings: Settings) -> None:
     content, old = edge.later, edge.content
     if content is None:
         return
-    edge.hosts = allowed_hosts(settings, content.registry.site.hosts)
+    edge.hosts = settings.hosts_with(content.registry.site.hosts)
     edge.earlier = old.renderings.assets
     edge.content = content
     edge.later = None

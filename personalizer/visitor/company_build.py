@@ -64,7 +64,9 @@ def build_company_table(source: Path, target: Path, report: Report, advance: Cal
         ):
             return _build(database, source, target, Path(folder, "table"), report, advance)
     except (OSError, sqlite3.OperationalError) as error:
-        raise DataError(f"{target} cannot be written ({error}). Name another place with --out.") from error
+        place = target.absolute().parent
+        why = error if place.is_dir() else f"there is no folder {place}"
+        raise DataError(f"{target} cannot be written ({why}). Name another place with --out.") from error
 
 
 def _build(

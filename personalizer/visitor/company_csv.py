@@ -39,6 +39,7 @@ COLUMNS = (
 )
 
 _KNOWN = f"The first line names the columns: {', '.join(COLUMNS)}. Only domain is needed."
+_SPACES = re.compile(r"[\u00a0\u2009\u202f]")  # what spreadsheets write between thousands
 _SEVERAL = re.compile(r"[\s,;|]+")
 _TECHNOLOGIES = re.compile(r"[,;|]")
 _CODES = {"sic": re.compile(r"\d{2,4}"), "naics": re.compile(r"\d{2,6}|(?:31-33|44-45|48-49)")}
@@ -122,7 +123,7 @@ class _RowReader:
     def _row(self, line: int, cells: list[str]) -> CompanyRow | None:
         """What is right of a row: its mistakes are told, and whether it agrees with other rows is still to be seen."""
         if len(cells) != len(self._names):
-            what = f"has {len(cells)} cells; the header has {len(self._names)}."
+            what = f"has {len(cells)} cell{'s' if len(cells) > 1 else ''}; the header has {len(self._names)}."
             self._say(line, "", what, f"Put a cell that contains {self._delimiter!r} in double quotes.")
             return None
         values: dict[str, Any] = {}
@@ -197,7 +198,8 @@ def _check_network(part: str, network: Network) -> None:
 
 def _say_network(part: str) -> str:
     try:
-        return f"Write {ipaddress.ip_network(part, strict=False)}, whose first address it is not."
+        network = ipaddress.ip_network(part, strict=False)
+        return f"Such a network begins at {network.network_address}: write {network}, or one address."
     except ValueError:
         return "Write 192.0.2.0/24, 2001:db8::/32, one address, or 192.0.2.0-192.0.2.63; several with spaces between."
 
@@ -246,6 +248,7 @@ def _revenue(name: str, cell: str) -> dict[str, float]:
 
 
 def _band(_: str, cell: str, remedy: str) -> dict[str, float]:
+    cell = _SPACES.sub(" ", cell)
     band = parse_band(cell)
     if band is None:
         raise _WrongCellError(f"{cell!r} is no number or band.", "Write 240, 51-200, $1M - $10M, or 10,000+.")
@@ -258,7 +261,8 @@ def _band(_: str, cell: str, remedy: str) -> dict[str, float]:
 def _country(_: str, cell: str) -> str:
     code = cell.upper()
     if code not in country_codes():
-        raise _WrongCellError(f"{cell!r} is no country code.", "Write the ISO 3166 code of two letters, as DE or GB.")
+        remedy = "Did you mean GB?" if code == "UK" else "Write the ISO 3166 code of two letters, as DE or GB."
+        raise _WrongCellError(f"{cell!r} is no country code.", remedy)
     return code
 
 

@@ -73,6 +73,19 @@ def test_what_is_no_finite_number_is_refused(number: float) -> None:
         assert condition is None and "is not a number" in mistake.message
 
 
+@pytest.mark.parametrize(
+    ("data", "remedy"),
+    [
+        ({"company.employees": "50-100"}, "Write `{between: [50, 100]}`."),
+        ({"company.employees": {"gte": "1,000"}}, "Write the number without quotes and without separators."),
+        ({"or": [{"geo.eu": True}]}, "Write `any: [{…}, {…}]`."),
+    ],
+)
+def test_what_people_write_at_first_is_answered_with_what_to_write(data: dict[str, object], remedy: str) -> None:
+    condition, [mistake] = compile_condition(data, SCHEMA)
+    assert condition is None and mistake.remedy == remedy
+
+
 def test_all_mistakes_are_found_at_once() -> None:
     data = {
         "company.employes": 1,

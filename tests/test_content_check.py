@@ -230,7 +230,7 @@ PLANTED: dict[str, str] = {
         page: home
         arms: [twin-a, nobdy]                   #! `nobody`
         goal: demo
-        weights: [0.5, 0.6]                     #! together they make 1
+        weights: [0.5, 0.6]                     #! Let them make 1
     """,
     "variants/experiments/second.yaml": """
         page: home
@@ -379,6 +379,52 @@ REFERENCES: dict[str, Any] = {
 
 def problems_of(root: Path) -> list[str]:
     return [f"{place(problem, root)} {problem.message} {problem.remedy}" for problem in check_workspace(root).problems]
+
+
+@pytest.mark.parametrize("part", ["templates/base.html", "templates/landing.html"])
+def test_a_template_that_cannot_be_read_is_all_that_is_said(workspace: Write, part: str) -> None:
+    """Which slots it would have is not known, so nothing is said of copy that fills others."""
+    parts = {
+        "templates/base.html": "---\nslots: {title: {type: text}}\n---\n"
+        "<title>{{ copy.title }}</title>{% block b %}{% endblock %}",
+        "templates/landing.html": "---\nslots: {headline: {type: text}}\n---\n"
+        '{% extends "base.html" %}{% block b %}{{ copy.headline }}{% endblock %}',
+        "variants/pages/home/page.yaml": "path: /home\ncopy: {headline: Welcome, title: Home, text: 5}\n",
+    }
+    (one,) = problems_of(workspace(parts))
+    assert one.startswith("variants/pages/home/page.yaml:2 the template has no slot `text`.")
+    (one,) = problems_of(workspace({**parts, part: parts[part].replace("{% block b %}", "{% blok b %}")}))
+    assert one.startswith(f"{part}:4 Encountered unknown tag 'blok'.")
+
+
+@pytest.mark.parametrize(
+    ("copy", "said"),
+    [
+        ({}, None),
+        ({"link": "#top"}, None),
+        ({"link": "/elsewhere#form"}, None),
+        ({"link": "#form"}, "a link leads to #form, which is not on the page. Fill the slot `form`."),
+        ({"text": "[there](#where)"}, "a link leads to #where, which is not on the page. Mend the template."),
+    ],
+)
+def test_a_link_that_leads_nowhere_is_named_once(workspace: Write, copy: dict[str, str], said: str | None) -> None:
+    page = {"path": "/home", "copy": {"headline": "Welcome", **copy}}
+    variant = {"for": {"language": "en"}, "copy": {"headline": "Hello"}}
+    root = workspace({"variants/pages/home/page.yaml": page, "variants/pages/home/en.yaml": variant})
+    assert problems_of(root) == ([f"variants/pages/home/page.yaml:1 {said}"] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("company.employees | many", "is not a token: pages do not show this fact. Pages show "),
+        ("company.nam | you", "is not a token. Did you mean `company.name`?"),
+    ],
+)
+def test_a_fact_that_no_page_shows_is_no_misspelling(workspace: Write, token: str, said: str) -> None:
+    page = {"path": "/home", "copy": {"headline": f"{{{{ {token} }}}}"}}
+    (one,) = problems_of(workspace({"variants/pages/home/page.yaml": page}))
+    assert said in one
 
 
 @pytest.mark.parametrize("text", ["site: {name: [\n", "", "goals: {demo: {}}\n", "- site\n", None], ids=repr)

@@ -218,6 +218,8 @@ PROBLEMS = {
     "# nothing\n": (1, "", "is empty.", "Write the document"),
     "---\n": (1, "", "is empty.", "Write the document"),
     "a: b\nc: [": (3, "", "is not YAML: ", "Check indentation"),
+    "a:\n\tb: c": (2, "", "is not YAML: ", "Indent with spaces"),
+    "a: {{ b | c }} d": (1, "", "is not YAML: ", "Put a text that begins with {{ in quotes."),
     "a: b\n\nc: !thing d": (3, "", "is not YAML: `!thing` is no kind of value here.", "Remove it."),
     "a: b\nc: *d": (2, "", "is not YAML: found undefined alias `d`.", "Check"),
     "a: b\n---\nc: d": (2, "", "is not YAML: another document begins here.", "Check"),

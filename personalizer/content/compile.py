@@ -285,12 +285,12 @@ class _Compiler:
             if doc.status == "draft":
                 continue
             weights = tuple([1 / len(doc.arms)] * len(doc.arms) if doc.weights is None else doc.weights)
-            if len(weights) != len(doc.arms) or abs(sum(weights) - 1) > 0.001:
-                loaded.report(
-                    ("weights",),
-                    f"there are {len(doc.arms)} arms, and the weights are {list(weights)}.",
-                    "Give one weight an arm; together they make 1.",
-                )
+            if len(weights) != len(doc.arms):
+                message = f"there are {len(doc.arms)} arms and {len(weights)} weights."
+                loaded.report(("weights",), message, "Give each arm one weight.")
+            elif abs(sum(weights) - 1) > 0.001:
+                message = f"the weights {list(weights)} make {sum(weights):g} together."
+                loaded.report(("weights",), message, "Let them make 1.")
             space = doc.namespace
             result[key] = Experiment(
                 key=key,

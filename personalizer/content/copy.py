@@ -22,6 +22,7 @@ from personalizer.content.load import Loaded
 from personalizer.content.pictures import Size
 from personalizer.content.validate import check_model
 from personalizer.content.yaml import KeyPath
+from personalizer.visitor.facts import FACT_TYPES
 
 TOLERANCE = 0.02  # of an image's proportions, as pixels are whole
 
@@ -72,11 +73,15 @@ def _bare_token(fact: str, fallback: str) -> Token:
 
 @dataclass(frozen=True, slots=True)
 class CopyRules:
-    """What copy may use: facts that may be tokens, the address of each asset, and the size of each picture."""
+    """What copy may use: facts that may be tokens, the address of each asset, and the size of each picture.
+
+    `strangers`: copy may fill slots that are not known, as a part of the template could not be read.
+    """
 
     tokens: frozenset[str]
     assets: Mapping[str, str]
     sizes: Mapping[str, Size]
+    strangers: bool = False
 
 
 class CopyReader:
@@ -103,6 +108,8 @@ class CopyReader:
         values = {}
         for name, value in copy.items():
             slot = slots.get(name)
+            if slot is None and self._rules.strangers:
+                continue
             if slot is None:
                 near = difflib.get_close_matches(str(name), list(slots), n=1)
                 remedy = f"Did you mean `{near[0]}`?" if near else f"Its slots are {', '.join(sorted(slots))}."
@@ -129,7 +136,10 @@ class CopyReader:
         if fact not in self._rules.tokens:
             near = difflib.get_close_matches(fact, list(self._rules.tokens), n=1)
             remedy = f"Did you mean `{near[0]}`?" if near else f"Tokens are {', '.join(sorted(self._rules.tokens))}."
-            self._loaded.report(path, f"`{{{{{inside}}}}}` is not a token.", remedy)
+            known = fact in FACT_TYPES
+            remedy = f"Pages show {', '.join(sorted(self._rules.tokens))}." if known else remedy
+            what = "is not a token: pages do not show this fact" if known else "is not a token"
+            self._loaded.report(path, f"`{{{{{inside}}}}}` {what}.", remedy)
         elif not bar or not fallback:
             self._loaded.report(path, f"the token `{fact}` has no fallback.", f"Write `{{{{ {fact} | your words }}}}`.")
         return self._marks.add(Token(fact, fallback, self._loaded, path))

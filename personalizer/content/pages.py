@@ -110,16 +110,19 @@ class _Workshop:
         self._named = {name for folder, name in documents.named if folder == "templates"}
         self._references: dict[str, list[str]] = {}  # what each template extends, includes or lists as a section
         self._broken: set[str] = set()
+        self._unread: set[str] = set()  # templates whose slots, and those that they extend, are not known
         self._misplaced: set[Token] = set()
+        self._dead: set[tuple[str, str]] = set()  # page and name of links that lead nowhere
         self._languages = Languages(documents)
         # By the identity of a form and of the words of a language, which are kept with it so that it stays theirs.
         self._completed: dict[tuple[int, int], tuple[models.Form, models.Form, Words]] = {}
 
     def render_all(self) -> Renderings:
         result = Renderings(self._templates, assets=self._assets)
-        self._broken |= self._named - self._documents.templates.keys()
+        self._unread |= self._named - self._documents.templates.keys()
         for name, file in self._documents.templates.items():
             self._references[name] = self._read_template(name, file)
+        self._broken |= self._unread
         published = self._documents.published()
         for key, page in self._documents.pages.items():
             self._render_page(key, page, published[key], result)
@@ -154,9 +157,11 @@ class _Workshop:
             tree = self._environment.parse(file.body)
         except TemplateSyntaxError as error:
             self._break(name, error.lineno, str(error.message))
+            self._unread.add(name)
             return listed
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # nested too deeply, endless numbers
             self._break(name, 1, f"cannot be compiled: {error}")
+            self._unread.add(name)
             return listed
         for line in lost_lines(tree):
             path, message = self._documents.root / "templates" / name, "stands outside the blocks and is never shown."
@@ -213,8 +218,9 @@ class _Workshop:
                 page.report(("template",), f"there is no template {template}.", f"There are {known}.")
             return
         slots = self._slots_of(template)
+        rules = replace(self._rules, strangers=not self._unread.isdisjoint(self._parts(template)))
         marks = Marks(self._nonce)
-        original = CopyReader(page, self._rules, marks).read(page.doc.copy_, slots)
+        original = CopyReader(page, rules, marks).read(page.doc.copy_, slots)
         report_missing(page, page.doc.copy_, slots)
         language = page.doc.language or self._workspace.site.language
         view = self._page_view(key, page.doc.path, language, page.doc.index)
@@ -222,7 +228,7 @@ class _Workshop:
         self._render_thanks(result, f"{key}/original", slots, f"{key}/{THANKS}", page, view, marks)
         for name, variant in variants.items():
             own_marks = Marks(self._nonce, list(marks.tokens))
-            own = CopyReader(variant, self._rules, own_marks).read(variant.doc.copy_, slots)
+            own = CopyReader(variant, rules, own_marks).read(variant.doc.copy_, slots)
             report_missing(variant, variant.doc.copy_, {name: slot for name, slot in slots.items() if name in own})
             spoken = self._languages.spoken(key, name, language)
             own_view = self._page_view(key, page.doc.path, spoken, page.doc.index)
@@ -293,6 +299,8 @@ class _Workshop:
         try:
             rendering = source.render(self._templates, where=self._environment)
             rendering.deflate()
+            if owner is not None:
+                self._report_dead_links(owner, view.key, template, copy, rendering)
             result.ready[shown] = rendering
             if any(isinstance(value, models.Form) for value in copy.values()):
                 result.sources[shown] = replace(source, marks=marks.without_origins())
@@ -304,6 +312,26 @@ class _Workshop:
             self._break(*self._where(error, template), f"cannot be rendered for {shown}: {error}")
         except MisplacedTokens as error:
             self._report_misplaced(template, error)
+
+    def _report_dead_links(
+        self, owner: Loaded[Any], page: str, template: str, copy: Mapping[str, Any], rendering: Rendering
+    ) -> None:
+        """Each once a page: every variant that inherits it would show the same."""
+        for name in rendering.dead_links():
+            if (page, name) not in self._dead:
+                self._dead.add((page, name))
+                slots = self._slots_of(template)
+                leads = [
+                    f"`{slot}`"
+                    for slot, what in slots.items()
+                    if f"#{name}" in (what.help or "") and not copy.get(slot)
+                ]
+                ways = [f"fill the slot `{name}`"] if name in slots else []
+                ways += [f"say in {' or '.join(leads)} where it leads"] if leads else []
+                remedy = f"{', or '.join(ways) or 'mend the template'}."
+                owner.warn(
+                    ("copy",), f"a link leads to #{name}, which is not on the page.", remedy[0].upper() + remedy[1:]
+                )
 
     def _report_misplaced(self, template: str, error: MisplacedTokens) -> None:
         """Each token once, where the copy has it: every variant that inherits it would show the same."""

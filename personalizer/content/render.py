@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import Protocol
@@ -23,6 +24,8 @@ TOKEN_LIMIT = 60  # characters of a fact that a page shows
 
 DECISION, ROW, ARM = "pz.decision", "pz.row", "pz.arm"
 _SYSTEM = (DECISION, ROW, ARM)
+
+_WITHIN = re.compile(rb"""\shref=["']#([^"'\0%&]+)["']""")  # a link to a place of the same page
 
 
 class MisplacedTokens(Exception):
@@ -88,6 +91,12 @@ class Rendering:
         self._decision, self._row, self._arm = (tuple(places[name]) for name in _SYSTEM)
         self.language = language
         self.csp = _content_security_policy(scan.styles, frames)
+
+    def dead_links(self) -> list[str]:
+        """Names that a link leads to (`href="#name"`) and nothing on the page has as its id."""
+        html = b"\0".join(self._pieces)
+        named = sorted({target.decode() for target in _WITHIN.findall(html)} - {"top"})  # which is always there
+        return [name for name in named if not re.search(rb"""\sid=["']?%b["'\s>]""" % re.escape(name.encode()), html)]
 
     def deflate(self) -> None:
         """Get ready for `fill_gzip`: takes some hundred µs, so it is done when content is published."""

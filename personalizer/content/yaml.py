@@ -60,6 +60,16 @@ class Parsed:
         self.problems.append(Problem(self.file, self.line_of(path), key, message, remedy, warning))
 
 
+def _say_remedy(text: str, line: int) -> str:
+    """What to do about text that is no YAML, by the line at which that was seen, or the one before."""
+    for written in reversed(text.splitlines()[max(0, line - 1) : line + 1]):
+        if written[: len(written) - len(written.lstrip())].count("\t"):
+            return "Indent with spaces, not tabs."
+        if ": {{" in written or "- {{" in written:
+            return "Put a text that begins with {{ in quotes."
+    return "Check indentation and quotes."
+
+
 class _TooLarge(Exception):
     """The document has more nodes than any real one, or nests them deeper."""
 
@@ -103,7 +113,8 @@ class _Nodes:
             self._read(yaml.CSafeLoader(text))
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            raise _Malformed(mark.line if mark else 0, str(error.problem)) from error
+            line = mark.line if mark else 0
+            raise _Malformed(line, str(error.problem), _say_remedy(text, line)) from error
         except yaml.reader.ReaderError as error:
             line = _line_at(text, error.position)
             raise _Malformed(line, str(error.reason), "Check for stray characters.") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -99,6 +100,8 @@ def _parse_entry(key: str, value: Any, schema: FactSchema, path: Path, depth: in
         remedy = _nearest(key, schema.types)
         if key in _ALL_OPERATORS:
             remedy = f"`{key}` is an operator: write `fact: {{{key}: …}}`."
+        elif key in _GROUPS:
+            remedy = f"Write `{_GROUPS[key]}: [{{…}}, {{…}}]`."
         mistakes.append(Mistake(path, f"there is no fact `{key}`.", remedy))
         return All(())
     return _parse_fact(key, value, schema, path, mistakes)
@@ -134,6 +137,9 @@ def _parse_fact(fact: str, value: Any, schema: FactSchema, path: Path, mistakes:
 
 
 Complaint = tuple[str, str]
+
+_BAND = re.compile(r"\s*(\d+)\s*[-–]\s*(\d+)\s*")  # as people write it in a table
+_GROUPS = {"or": "any", "and": "all"}
 
 
 def _wrong_operator(op: str, fact: str, kind: FactType) -> Complaint:
@@ -175,7 +181,12 @@ def _check_scalar(value: Any, kind: FactType) -> tuple[Complaint | None, Any]:
         return (None, value) if isinstance(value, bool) else ((f"{value!r} is not true or false.", ""), None)
     if kind in (FactType.NUMBER, FactType.RANGE):
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return (f"{value!r} is not a number.", "Write the number without quotes and without separators."), None
+            band = _BAND.fullmatch(value) if isinstance(value, str) else None
+            remedy = "Write the number without quotes and without separators."
+            return (
+                f"{value!r} is not a number.",
+                f"Write `{{between: [{band[1]}, {band[2]}]}}`." if band else remedy,
+            ), None
         return None, value
     if isinstance(value, str):
         # Facts arrive in NFKC, which takes e.g. Thai SARA AM apart: a rule must say it in the same letters.

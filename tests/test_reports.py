@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from rich.console import Console
 
 from personalizer.decision.ads import AdIndex
 from personalizer.decision.conditions import All, build_condition
@@ -27,7 +28,7 @@ from personalizer.model import SiteRules
 from personalizer.reports.export import render_csv, render_json
 from personalizer.reports.report import run_report
 from personalizer.reports.result import Cell, Comparison, Report, Stage
-from personalizer.reports.table import render_table
+from personalizer.reports.table import _cells, _table, render_table
 
 HOUR, DAY = 3600, 86_400
 START = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
@@ -890,6 +891,18 @@ def test_csv_is_safe_to_open(full: Report) -> None:
     for start in ("+1", "-1", "@x", "\tx", "\rx"):
         odd = replace(full, lines=(replace(full.lines[0], values=(start, "x")),))
         assert next(csv.DictReader(io.StringIO(render_csv(odd), newline="")))["utm.source"] == f"'{start}"
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_words_and_figures_stay_whole_where_there_is_room(width: int) -> None:
+    table = _table("Title", ("row", "icp", "arm", "units", "converted"), numbers=2)
+    table.add_row(*_cells("finance-dach", "enterprise-operations", "personalized", "12,345", "10.5 % (1,234/12,345)"))
+    table.add_row(*_cells("none", "none", "holdout", "1", "0.0 % (0/1)"))
+    page = Console(file=io.StringIO(), width=width, color_system=None)
+    page.print(table)
+    assert isinstance(page.file, io.StringIO)
+    said = page.file.getvalue().split()
+    assert {"finance-dach", "enterprise-operations", "personalized", "12,345", "(1,234/12,345)", "(0/1)"} <= {*said}
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])

@@ -147,7 +147,9 @@ def test_command_on_its_own(tmp_path: Path) -> None:
     written = orjson.loads(ledger.read_bytes())
     assert (written["seed"], written["visitors"]) == (7, 60)
     assert f"The report equals the ledger in all {len(written['cells'])} cells." in run.stdout
-    assert f"personalizer report --data {data} --wait" in run.stdout
+    assert f"personalizer report --data {data} --wait\n" in run.stdout
+    again = run_command("simulate", "--visitors", "20", "--data", str(data), "--ledger", str(ledger))
+    assert f"personalizer report --data {data} --wait --since 20" in again.stdout, "and not who came the time before"
     assert not (data / "server.lock").read_text() or not running([int((data / "server.lock").read_text())])
 
 

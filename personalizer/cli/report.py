@@ -82,7 +82,7 @@ def report(
     elif form == "csv":
         click.echo(render_csv(result), nl=False)
     else:
-        click.echo(render_table(result, min(shutil.get_terminal_size((100, 24)).columns, 140)), nl=False)
+        click.echo(render_table(result, min(shutil.get_terminal_size((120, 24)).columns, 140)), nl=False)
 
 
 def _read_time(text: str | None, option: str) -> dt.datetime | None:

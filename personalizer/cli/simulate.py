@@ -79,10 +79,11 @@ def simulate(
             sent = _send(population, address, seed, visitors)
             wait_for_lake(settings.data, settings.lake, WAIT_SECONDS)  # its collector ends with it
     path = path or settings.data / "ledger.json"
+    since = f" --since {sent.started:%Y-%m-%dT%H:%M:%S}" if path.exists() else ""  # without those of the time before
     path.write_bytes(orjson.dumps(sent.ledger, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     click.echo(f"The ledger is {path}.")
     if data:
-        click.echo(f"What the engine counted:\n  personalizer report --data {quote(data)} --wait")
+        click.echo(f"What the engine counted:\n  personalizer report --data {quote(data)} --wait{since}")
     if check:
         sys.exit(_check(sent, population, settings))
 

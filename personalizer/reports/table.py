@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 
 from babel.numbers import format_currency, get_currency_precision
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,8 @@ from personalizer.reports.result import Arm, Comparison, Difference, Line, Rate,
 from personalizer.reports.verdict import percent, points
 from personalizer.visitor.industry import say_code
 
+_LIMITS = range(40, 3, -1)  # characters of a key that are kept together, as many as there is room for
+_GAP = 3  # characters between two columns
 MOST_LINES = 40  # of a table by segment; the rest is named, and is in CSV and JSON
 
 _STAGES = {
@@ -219,8 +222,29 @@ def _left_off(lines: int) -> Iterable[Text]:
 # --- cells ---
 
 
+class _Table(Table):
+    """A table in which figures stay whole while there is room, and then keys; cells go on in the next line between."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        texts = [[str(cell) for cell in (column.header, *column.cells)] for column in self.columns]
+        whole = [max(map(cell_len, cells)) for cells in texts]
+        words = [max(cell_len(word) for cell in cells for word in (cell.split() or [""])) for cells in texts]
+        is_key = [column.justify == "left" for column in self.columns]
+        room = options.max_width - _GAP * len(words)
+        for limit in _LIMITS:
+            widths = [min(limit, word) if key else word for word, key in zip(words, is_key, strict=True)]
+            if sum(widths) <= room:
+                for _ in range(min(room, sum(whole)) - sum(widths)):  # what is left goes to whoever lacks most
+                    most = max(range(len(widths)), key=lambda place: whole[place] - widths[place])
+                    widths[most] += 1
+                for column, width in zip(self.columns, widths, strict=True):
+                    column.width = width
+                break
+        return super().__rich_console__(console, options)
+
+
 def _table(title: str, heads: Sequence[str], *, numbers: int, texts_after: int = 0) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=_text(title), title_justify="left", pad_edge=False)
+    table = _Table(box=box.SIMPLE_HEAD, title=_text(title), title_justify="left", pad_edge=False)
     first_number = len(heads) - numbers - texts_after
     for place, head in enumerate(heads):
         number = first_number <= place < first_number + numbers

@@ -191,9 +191,9 @@ def _say_settings(settings: Settings) -> str:
     samples = {variable.removeprefix(PREFIX) for variable in settings.samples}
     files = {path: name in samples for name in LOOKUP_SETTINGS if (path := path_of(settings, name)) is not None}
     said = ", ".join(f"{path.name} (sample)" if sample else str(path) for path, sample in files.items())
-    last = ", with the settings of its last server" if read_saved(settings.data) else ""
-    last = last if settings.data.exists() else ", which is not there yet"
-    return f"Data directory {settings.data}{last}. Look-up files: {said or 'none'}."
+    state = ", with the settings of its last server" if read_saved(settings.data) else ""
+    state = state if settings.data.exists() else ", which is not there yet"
+    return f"Data directory {settings.data}{state}. Look-up files: {said or 'none'}."
 
 
 def _print_explanation(explanation: Explanation) -> None:

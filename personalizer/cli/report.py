@@ -62,7 +62,8 @@ def report(
       personalizer report --by campaign,device --format csv > report.csv
     """
     settings = read_settings_of_server(workspace=workspace, data=data, lake=lake)
-    need_data(settings)
+    if not settings.lake.exists():
+        need_data(settings)
     content = load_live(settings).content
     waited = wait_for_lake(settings.data, settings.lake, WAIT_SECONDS) if wait else None
     result = run_report(

@@ -321,17 +321,12 @@ class _Workshop:
             if (page, name) not in self._dead:
                 self._dead.add((page, name))
                 slots = self._slots_of(template)
-                leads = [
-                    f"`{slot}`"
-                    for slot, what in slots.items()
-                    if f"#{name}" in (what.help or "") and not copy.get(slot)
-                ]
-                ways = [f"fill the slot `{name}`"] if name in slots else []
-                ways += [f"say in {' or '.join(leads)} where it leads"] if leads else []
-                remedy = f"{', or '.join(ways) or 'mend the template'}."
-                owner.warn(
-                    ("copy",), f"a link leads to #{name}, which is not on the page.", remedy[0].upper() + remedy[1:]
-                )
+                ways = [f"Fill the slot `{name}`."] if name in slots else []
+                for slot, what in slots.items():
+                    if f"#{name}" in (what.help or "") and not copy.get(slot):
+                        ways.append(f"Say in `{slot}` where it leads.")
+                message = f"a link leads to #{name}, which is not on the page."
+                owner.warn(("copy",), message, " Or: ".join(ways) or "Mend the template.")
 
     def _report_misplaced(self, template: str, error: MisplacedTokens) -> None:
         """Each token once, where the copy has it: every variant that inherits it would show the same."""

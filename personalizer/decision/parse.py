@@ -181,12 +181,10 @@ def _check_scalar(value: Any, kind: FactType) -> tuple[Complaint | None, Any]:
         return (None, value) if isinstance(value, bool) else ((f"{value!r} is not true or false.", ""), None)
     if kind in (FactType.NUMBER, FactType.RANGE):
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            band = _BAND.fullmatch(value) if isinstance(value, str) else None
             remedy = "Write the number without quotes and without separators."
-            return (
-                f"{value!r} is not a number.",
-                f"Write `{{between: [{band[1]}, {band[2]}]}}`." if band else remedy,
-            ), None
+            if isinstance(value, str) and (band := _BAND.fullmatch(value)):
+                remedy = f"Write `{{between: [{band[1]}, {band[2]}]}}`."
+            return (f"{value!r} is not a number.", remedy), None
         return None, value
     if isinstance(value, str):
         # Facts arrive in NFKC, which takes e.g. Thai SARA AM apart: a rule must say it in the same letters.

@@ -6,6 +6,7 @@ Must not: fall back silently; a wrong value stops the start with a sentence that
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
@@ -200,6 +201,19 @@ def _within(path: Path | None, folder: Path) -> bool:
     return path is not None and path.resolve().parent == folder
 
 
+def _unknown_settings(names: list[str]) -> list[str]:
+    """What is wrong with each. If one of them is like none, all that there are is said, once."""
+    known = [setting.name for setting in SETTINGS]
+    near = {name: difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1) for name in names}
+    mistakes = [
+        f"{name}: there is no such setting.{f' Did you mean {PREFIX}{near[name][0]}?' if near[name] else ''}"
+        for name in names
+    ]
+    if not all(near.values()):
+        mistakes[-1] += f" The settings are {', '.join(setting.variable for setting in SETTINGS)}."
+    return mistakes
+
+
 def load_settings(
     overrides: Mapping[str, str | None] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -212,9 +226,7 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     unknown = {name for name in environ if name.startswith(PREFIX)} - {setting.variable for setting in SETTINGS}
-    mistakes = [f"{name}: there is no such setting." for name in sorted(unknown)]
-    if unknown:
-        mistakes[-1] += f" The settings are {', '.join(setting.variable for setting in SETTINGS)}."
+    mistakes = _unknown_settings(sorted(unknown))
     given = overrides or {}
     written = {**(saved or {}), **environ}
     values: dict[str, Any] = {}

@@ -149,16 +149,24 @@ def test_a_wrong_setting(tmp_path: Path, name: str, value: str, remedy: str) -> 
 
 def test_several_wrong_settings_are_named_at_once(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.mmdb")
-    said = refused("serve", "--data", str(tmp_path), PORT="eighty", GEO_CITY=missing, GEOCITY="x", WORKER="2")
+    said = refused("serve", "--data", str(tmp_path), PORT="eighty", GEO_CITY=missing, GEOCITY="x", WORKER="2", ZZZ="")
     lines = said.removeprefix("personalizer: ").splitlines()
     assert [line.partition(":")[0].partition("=")[0].removeprefix("PERSONALIZER_") for line in lines] == [
         "GEOCITY",
         "WORKER",
+        "ZZZ",
         "PORT",
         "GEO_CITY",
     ]
+    assert lines[0].endswith("there is no such setting. Did you mean PERSONALIZER_GEO_CITY?")
     assert said.count("The settings are") == 1
     assert missing in said
+
+
+def test_a_lake_is_reported_without_its_server(tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
+    ended = run_command("report", "--data", str(tmp_path / "nothing"), "--lake", str(tmp_path / "lake"))
+    assert ended.returncode == 0 and "Nothing yet" in ended.stdout, ended.stderr
 
 
 def test_a_key_that_is_too_short_is_not_told(tmp_path: Path) -> None:

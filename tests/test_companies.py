@@ -149,6 +149,8 @@ def test_changes_of_owner_are_those_of_asking_every_network(owned: dict[ipaddres
         (",a.example,,,7300", "2: sic: there is no SIC code '7300'. Did you mean 73?"),
         (",a.example,,,,541111", "2: naics: there is no NAICS code '541111'. Did you mean 54111?"),
         (",a.example,,,,,many", "2: employees: 'many' is no number or band. Write 240, 51-200, "),
+        (",a.example,,,,,18446744073709551615", "2: employees: '18446744073709551615' is more than any company has. "),
+        (",a.example,,,,,,1-99999999999999999999999", "2: revenue: '1-99999999999999999999999' is more than any "),
         (",a.example,,,,,200-51", "2: employees: '200-51' is no number or band. "),
         (
             ",a.example,,,,,1.200",

@@ -381,6 +381,20 @@ def problems_of(root: Path) -> list[str]:
     return [f"{place(problem, root)} {problem.message} {problem.remedy}" for problem in check_workspace(root).problems]
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("cfo.yml", "Name it cfo.yaml. Or: Move it elsewhere, or let its name begin with a dot."),
+        ("cfo.yaml~", "Move it elsewhere, or let its name begin with a dot."),
+        ("README.md", "Move it elsewhere, or let its name begin with a dot."),
+        (".cfo.yaml.swp", None),
+    ],
+)
+def test_what_is_no_document_is_named(workspace: Write, name: str, remedy: str | None) -> None:
+    said = problems_of(workspace({f"variants/personas/{name}": "name: X\n"}))
+    assert said == ([f"variants/personas/{name}:0 is not read. {remedy}"] if remedy else [])
+
+
 @pytest.mark.parametrize("part", ["templates/base.html", "templates/landing.html"])
 def test_a_template_that_cannot_be_read_is_all_that_is_said(workspace: Write, part: str) -> None:
     """Which slots it would have is not known, so nothing is said of copy that fills others."""

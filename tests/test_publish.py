@@ -145,7 +145,7 @@ def test_explain_report_and_doctor_see_what_is_served(site: Path, tmp_path: Path
         told = orjson.loads(explain().stdout)
         assert (told["revision"][:12], told["served"]) == (revision_of(server), True)
         assert told["decision"]["status"] == 200
-        shown = run_command("explain", "/wages", "--data", str(data), WORKSPACE=str(site)).stdout
+        shown = run_command("explain", "/wages", "--data", str(data), WORKSPACE=str(site / "variants/..")).stdout
         assert f"Revision {revision_of(server)}, as process {server.process.pid} serves it." in shown
         assert "have changed since and are not published" in shown
         reported = run_command("report", "--data", str(data), WORKSPACE=str(site))

@@ -266,6 +266,7 @@ def test_hosts_workers_and_threads_are_settings(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["explain", "/payroll", "--ip", "999.1.1.1"], "--ip '999.1.1.1': write an address, as 198.51.100.7"),
+        (["explain", "/payroll?utm_term=\udcff"], "The address has bytes that are not UTF-8; the server answers 400."),
         (["explain", "/payroll", "--header", "Accept-Language"], "write it as 'Name: value'"),
         (
             ["explain", "https://evil.example/payroll"],

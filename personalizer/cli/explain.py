@@ -80,6 +80,8 @@ def build_environ(
     url: str, ip: str, user_agent: str, headers: Sequence[tuple[str, str]], cookie: str | None
 ) -> dict[str, Any]:
     """The WSGI environ that such a request arrives as."""
+    if any("\ud800" <= char <= "\udfff" for char in url):  # so the shell hands over bytes that are no UTF-8
+        raise click.UsageError("The address has bytes that are not UTF-8; the server answers 400. Write them as %FF.")
     if "://" not in url:
         url = "http://localhost" + (url if url.startswith("/") else f"/{url}")
     given = [("User-Agent", user_agent), *headers]

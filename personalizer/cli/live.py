@@ -6,6 +6,7 @@ not: write anything, or take files for published that are not.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -30,7 +31,8 @@ class Live(NamedTuple):
 def load_live(settings: Settings) -> Live:
     """While a server serves the workspace, its content; else that of the files, where a mistake raises ContentError."""
     server = find_running(settings.data)
-    if server is None or read_saved(settings.data).get(f"{PREFIX}WORKSPACE") != str(settings.workspace.absolute()):
+    served = read_saved(settings.data).get(f"{PREFIX}WORKSPACE")
+    if server is None or served is None or Path(served).resolve() != settings.workspace.resolve():
         return _of_files(settings, "")
     try:
         content = finish(read_content(content_file(settings.data, server.revision)))

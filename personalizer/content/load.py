@@ -230,7 +230,11 @@ def _yaml_files(documents: Documents, folder: Path) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if path.suffix != ".yaml" or not path.is_file():
-            documents.report(path, "is not read.", f"Name it {path.stem}.yaml, or move it elsewhere.")
+            elsewhere = "Move it elsewhere, or let its name begin with a dot."
+            nearly = path.suffix in ("", ".yml", ".json") and path.is_file()
+            documents.report(
+                path, "is not read.", f"Name it {path.stem}.yaml. Or: {elsewhere}" if nearly else elsewhere
+            )
         elif not _KEY.fullmatch(path.stem):
             documents.report(path, "its name cannot be a key.", REMEDIES[KEY])
         else:

@@ -47,6 +47,7 @@ _NUMBER = re.compile(r"\d(?:[\d.,' ]*\d)?")
 # Groups of three, or none; and no point before three digits, which in other countries would be such a group.
 _CLEAR = re.compile(r"(?:\d+|\d{1,3}(?:[,' ]\d{3})+)(?:\.(?!\d{3}$)\d+)?")
 _NO_COUNTRIES = {"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"}  # unions, places for the unknown, and locales for tests
+_MOST = 10**15  # people, or money a year
 _WIDEST = {4: 8, 6: 16}  # by version, the shortest prefix
 _DIGITS = {"sic": "2 to 4", "naics": "2 to 6"}
 
@@ -252,6 +253,8 @@ def _band(_: str, cell: str, remedy: str) -> dict[str, float]:
     band = parse_band(cell)
     if band is None:
         raise _WrongCellError(f"{cell!r} is no number or band.", "Write 240, 51-200, $1M - $10M, or 10,000+.")
+    if max(bound for bound in (band.low, band.high) if bound != inf) > _MOST:
+        raise _WrongCellError(f"{cell!r} is more than any company has.", "Write 240, 51-200, $1M - $10M, or 10,000+.")
     for number in _NUMBER.findall(cell):
         if not _CLEAR.fullmatch(number):
             raise _WrongCellError(f"{number!r} may be two numbers: is the separator one of thousands?", remedy)

@@ -268,6 +268,7 @@ def test_hosts_workers_and_threads_are_settings(tmp_path: Path) -> None:
         (["explain", "/payroll", "--ip", "999.1.1.1"], "--ip '999.1.1.1': write an address, as 198.51.100.7"),
         (["explain", "/payroll?utm_term=\udcff"], "The address has bytes that are not UTF-8; the server answers 400."),
         (["explain", "/payroll", "--header", "Accept-Language"], "write it as 'Name: value'"),
+        (["explain", "http://[bad/payroll"], "http://[bad/payroll is no address (Invalid IPv6 URL)."),
         (
             ["explain", "https://evil.example/payroll"],
             "The server answers 400 for the host evil.example. It answers for 127.0.0.1, ::1, localhost, www.paydesk",

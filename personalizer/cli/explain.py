@@ -21,8 +21,9 @@ from rich.markup import escape
 from rich.table import Table
 from werkzeug.test import EnvironBuilder
 
-from personalizer.cli.live import Live, check_host, load_live
+from personalizer.cli.live import Live, load_live
 from personalizer.cli.options import read_settings_of_server, workspace_and_data
+from personalizer.cli.refusals import check_host
 from personalizer.config import PREFIX, Settings, read_saved
 from personalizer.decision.conditions import say
 from personalizer.decision.decide import decide
@@ -122,8 +123,8 @@ def explain(
     settings = read_settings_of_server(workspace=workspace, data=data)
     live = load_live(settings)
     _check_address(ip)
-    environ = build_environ(url, ip, user_agent, _read_headers(headers), cookie)
     check_host(url, settings, live.content.registry)
+    environ = build_environ(url, ip, user_agent, _read_headers(headers), cookie)
     reader = open_reader(settings)
     explanation = explain_request(live.content.registry, reader, environ, _read_time(at).timestamp())
     if as_json:
@@ -193,8 +194,9 @@ def _say_settings(settings: Settings) -> str:
     samples = {variable.removeprefix(PREFIX) for variable in settings.samples}
     files = {path: name in samples for name in LOOKUP_SETTINGS if (path := path_of(settings, name)) is not None}
     said = ", ".join(f"{path.name} (sample)" if sample else str(path) for path, sample in files.items())
-    state = ", with the settings of its last server" if read_saved(settings.data) else ""
-    state = state if settings.data.exists() else ", which is not there yet"
+    state = "" if settings.data.exists() else ", which is not there yet"
+    if read_saved(settings.data):
+        state = ", with the settings of its last server"
     return f"Data directory {settings.data}{state}. Look-up files: {said or 'none'}."
 
 

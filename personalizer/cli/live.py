@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from personalizer.config import PREFIX, Settings, read_saved
 from personalizer.content.compile import Content, apply_counters, load_content
 from personalizer.content.counters import read_counters
 from personalizer.content.files import hash_workspace
 from personalizer.content.store import Damaged, content_file, finish, read_content
-from personalizer.decision.registry import Registry
-from personalizer.errors import PersonalizerError
 from personalizer.running import find_running
 
 
@@ -51,14 +48,6 @@ def _of_files(settings: Settings, but: str) -> Live:
     content = load_content(settings.workspace)
     origin = f"Revision {content.registry.revision[:12]}, of the files in {settings.workspace.resolve()}.{but}"
     return Live(_with_counters(settings, content), False, origin)
-
-
-def check_host(url: str, settings: Settings, registry: Registry) -> None:
-    """Raise PersonalizerError for an address at a host that the server refuses; a path alone is right anywhere."""
-    host, allowed = urlsplit(url).hostname, settings.hosts_with(registry.site.hosts)
-    if host and host not in allowed:
-        answered = ", ".join(sorted(allowed))
-        raise PersonalizerError(f"The server answers 400 for the host {host}. It answers for {answered}.")
 
 
 def _with_counters(settings: Settings, content: Content) -> Content:

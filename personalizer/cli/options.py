@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import click
 
 from personalizer.config import SETTINGS, Settings, load_settings, read_saved
-from personalizer.errors import PersonalizerError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,9 +45,3 @@ def read_settings(**overrides: str | None) -> Settings:
 def read_settings_of_server(**overrides: str | None) -> Settings:
     """The same, but what nothing else says is as the last server on the data directory had it."""
     return load_settings(overrides, saved=read_saved(load_settings(overrides).data))
-
-
-def need_data(settings: Settings) -> None:
-    """Raise PersonalizerError when there is no data directory: an empty one would answer everything with nothing."""
-    if not settings.data.is_dir():
-        raise PersonalizerError(f"There is no data directory {settings.data}. Name that of a server with --data.")

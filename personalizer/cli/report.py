@@ -11,7 +11,8 @@ import shutil
 import click
 
 from personalizer.cli.live import load_live
-from personalizer.cli.options import need_data, read_settings_of_server, setting_option, workspace_and_data
+from personalizer.cli.options import read_settings_of_server, setting_option, workspace_and_data
+from personalizer.cli.refusals import need_data
 from personalizer.events.collector import wait_for_lake
 from personalizer.reports.export import render_csv, render_json
 from personalizer.reports.report import run_report

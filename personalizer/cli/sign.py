@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from personalizer.cli.live import check_host
-from personalizer.cli.options import need_data, read_settings_of_server, workspace_and_data
+from personalizer.cli.options import read_settings_of_server, workspace_and_data
+from personalizer.cli.refusals import check_host, need_data
 from personalizer.content.compile import load_content
 from personalizer.decision.registry import Registry
 from personalizer.errors import PersonalizerError

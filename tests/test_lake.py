@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
 from personalizer.errors import DataError
 from personalizer.events import collector as collecting
 from personalizer.events import lake as laking
-from personalizer.events.arrow import DOES_NOT_FIT, LAST_TIME, SCHEMAS
+from personalizer.events.arrow import DOES_NOT_FIT, LAST_TIME, SCHEMAS, RowReader
 from personalizer.events.collector import Collector, collect_once, run_collector, wait_for_lake
 from personalizer.events.columns import COLUMNS
 from personalizer.events.journal import Journal, list_journals
@@ -173,6 +174,27 @@ def test_a_row_that_does_not_fit_is_kept_as_refused(
     for number, ((*_, ts), bad) in enumerate(zip(rows[1::2], BAD_VALUES, strict=True)):
         assert ts >= before if "ts" in bad else ts == NOON + 2 * number + 1
     assert "there is no column unheard_of" in caplog.text
+
+
+def test_a_column_that_earlier_rows_did_not_have_is_read() -> None:
+    """The reader asks for what rows had until now; every other row must still arrive, or be refused."""
+    reader = RowReader(COLUMNS)
+    plain, goal = b'{"ts":1,"page":"payroll"}', b'{"ts":2,"goal":"demo"}'
+    fact, other = b'{"ts":3,"facts":{"geo.city":"Leeds"}}', b'{"ts":4,"facts":{"geo.city":null,"visit.pages":["a"]}}'
+
+    def read(*rows: bytes) -> dict[str, list[Any]]:
+        columns = {name: values.to_pylist() for name, values in reader.read(rows).items()}
+        return {name: values for name, values in columns.items() if values != [None] * len(rows)}
+
+    for _ in range(2):
+        assert read(plain) == {"ts": [1], "page": ["payroll"]}
+        assert read(goal, plain) == {"ts": [2, 1], "page": [None, "payroll"], "goal": ["demo", None]}
+        assert read(fact) == {"ts": [3], "geo_city": ["Leeds"]}
+        assert read(other, fact) == {"ts": [4, 3], "geo_city": [None, "Leeds"], "visit_pages": [["a"], None]}
+        for bad in (b'{"ts":1,"page":5}', b'{"ts":1,"unheard_of":1}', b'{"ts":1,"facts":{"geo.city":5}}'):
+            with pytest.raises(pa.ArrowInvalid):
+                reader.read([plain, bad])
+    assert set(reader.read([plain])) == {"ts", "page", "goal", "geo_city", "visit_pages"}
 
 
 def test_a_lead_that_does_not_fit_keeps_what_was_typed(data: Path, lake: Path) -> None:

@@ -44,23 +44,54 @@ _CUSTOM = b'"custom.'
 _OF_THE_FRAME = ("writer", "generation", "ordinal", "event_id")
 
 
-# Arrow's JSON reader is given every column's type and takes nothing else: 1.5 or true is no long, 5 is no string.
-def _journal_schema(columns: tuple[Column, ...]) -> pa.Schema:
+# A row must fit into a block. One thread: what the collector takes of a second core, pages go without.
+_READ = pj.ReadOptions(block_size=4 * MAX_PAYLOAD, use_threads=False)
+
+
+class RowReader:
+    """Reads JSON rows of one table, by Arrow, which is given the columns' types and takes nothing else: 1.5 or true is
+    no long, 5 is no string.
+
+    It is asked for the columns that earlier rows had, and for all when that does not do: one that no row has would cost
+    a null a row, and of the 104 an exposure has about 60.
+    """
+
+    def __init__(self, columns: tuple[Column, ...]) -> None:
+        self._columns = columns
+        self._usual: tuple[Column, ...] = ()
+
+    def read(self, rows: Sequence[bytes]) -> dict[str, pa.ChunkedArray]:
+        """The columns that rows have, by their names in the lake. Raises pa.ArrowInvalid when a row does not fit."""
+        lines = b"\n".join(rows)
+        try:
+            return _read_columns(lines, self._usual)
+        except pa.ArrowInvalid:
+            found = _read_columns(lines, self._columns)
+        had = {name for name, values in found.items() if values.null_count < len(values)}
+        self._usual = tuple(column for column in self._columns if column in self._usual or column.name in had)
+        return found
+
+
+def _read_columns(lines: bytes, columns: tuple[Column, ...]) -> dict[str, pa.ChunkedArray]:
+    data = pj.read_json(pa.BufferReader(lines), _READ, _parse_options(columns))
+    found = {name: data[name] for name in data.column_names}
+    facts = found.pop("facts", None)
+    found.update({column.name: pc.struct_field(facts, [column.fact]) for column in columns if column.fact})
+    return found
+
+
+def _parse_options(columns: tuple[Column, ...]) -> pj.ParseOptions:
     """The JSON of a row: as its columns, with times as numbers and facts under their own names in `facts`; without what
     the file and the frame say of it."""
     told = [column for column in columns if column.name not in _OF_THE_FRAME]
     plain = [column for column in told if not column.fact and column.type is not ColumnType.DAY]
     fields = [(one.name, pa.int64() if one.type is ColumnType.TIME else _TYPES[one.type]) for one in plain]
     facts = [(column.fact, _TYPES[column.type]) for column in columns if column.fact]
-    return pa.schema([*fields, *([("facts", pa.struct(facts))] if facts else [])])
+    schema = pa.schema([*fields, *([("facts", pa.struct(facts))] if facts else [])])
+    return pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
 
 
-_PARSE = {
-    name: pj.ParseOptions(explicit_schema=_journal_schema(columns), unexpected_field_behavior="error")
-    for name, columns in TABLES.items()
-}
-# A row must fit into a block. One thread: what the collector takes of a second core, pages go without.
-_READ = pj.ReadOptions(block_size=4 * MAX_PAYLOAD, use_threads=False)
+_READERS = {name: RowReader(columns) for name, columns in TABLES.items()}
 
 
 def fit_records(name: str, file: JournalFile, records: Sequence[Record]) -> tuple[pa.Table, list[str]]:
@@ -85,36 +116,31 @@ def arrow_table(name: str, file: JournalFile, records: Sequence[Record]) -> pa.T
     Raises DataError when any of them does not fit.
     """
     rows = [record.json for record in records]
+    reader = _READERS[name]
     try:
         try:
-            data = _read_json(name, rows)
+            columns = reader.read(rows)
         except pa.ArrowInvalid:
             if not any(_CUSTOM in row for row in rows):  # looked for when there is no column for something only
                 raise
-            data = _read_json(name, [_gather_custom(row) for row in rows])
+            columns = reader.read([_gather_custom(row) for row in rows])
     except pa.ArrowInvalid as error:
         raise DataError(f"{name}: {error}.") from error
-    columns = {column: data[column] for column in data.column_names}
     for column in TABLES[name]:
-        if column.fact:
-            columns[column.name] = pc.struct_field(data["facts"], [column.fact])
-        if column.type is ColumnType.TIME:
+        if column.type is ColumnType.TIME and column.name in columns:
             columns[column.name] = _times(column.name, columns[column.name])
-    if columns["ts"].null_count:
+    if "ts" not in columns or columns["ts"].null_count:
         raise DataError("ts: every row needs the time at which the server received it.")
-    columns["writer"] = pa.repeat(file.writer, len(data))
-    columns["generation"] = pa.repeat(pa.scalar(file.generation, pa.int64()), len(data))
+    columns["writer"] = pa.repeat(file.writer, len(rows))
+    columns["generation"] = pa.repeat(pa.scalar(file.generation, pa.int64()), len(rows))
     first = records[0].ordinal
-    ordinals = columns["ordinal"] = pa.array(range(first, first + len(records)), pa.int64())
+    ordinals = columns["ordinal"] = pa.array(range(first, first + len(rows)), pa.int64())
     columns["event_id"] = pc.binary_join_element_wise(
         f"{file.writer}-{file.generation}-", ordinals.cast(pa.string()), ""
     )
     columns["day"] = columns["ts"].cast(pa.timestamp("us")).cast(pa.date32())
-    return pa.table([columns[column] for column in SCHEMAS[name].names], schema=SCHEMAS[name])
-
-
-def _read_json(name: str, rows: Sequence[bytes]) -> pa.Table:
-    return pj.read_json(pa.BufferReader(b"\n".join(rows)), _READ, _PARSE[name])
+    absent = {field.name: pa.nulls(len(rows), field.type) for field in SCHEMAS[name] if field.name not in columns}
+    return pa.table({**columns, **absent}).select(SCHEMAS[name].names).cast(SCHEMAS[name])
 
 
 def _gather_custom(json: bytes) -> bytes:

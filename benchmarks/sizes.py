@@ -48,7 +48,7 @@ _RULES = (
 _VARIANTS = tuple(USUAL._replace(variants=count) for count in (10, 34, 200, 1000, 5000))
 
 FULL = Size(
-    20_000, 2_000, 7, 5, 1.5,
+    20_000, 2_000, 11, 5, 1.5,
     (*_RULES, *_VARIANTS), 2_000, 3, 3,
     large.Scale(icps=10_000, variants=200, pages=4), 3, 8, large.Scale(icps=10_000, variants=5_000, pages=20),
 )  # fmt: skip

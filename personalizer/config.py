@@ -222,7 +222,8 @@ def load_settings(
     """Settings from `overrides` (lower-case names; None means not given), else the environment, else what a server
     saved, else the defaults.
 
-    Raises SettingError naming every wrong variable on a line of its own, its value (no key) and what to write instead.
+    Raises SettingError naming every wrong variable or option on a line of its own, its value (no key) and what to write
+    instead.
     """
     environ = os.environ if environ is None else environ
     unknown = {name for name in environ if name.startswith(PREFIX)} - {setting.variable for setting in SETTINGS}
@@ -239,7 +240,8 @@ def load_settings(
             values[setting.name.lower()] = setting.read(text)
         except ValueError as error:
             value = "" if setting.read is _secret else f"={text!r}"  # what is said is kept in logs
-            mistakes.append(f"{setting.variable}{value}: {error}.")
+            name = setting.variable if override is None else f"--{setting.name.lower().replace('_', '-')}"
+            mistakes.append(f"{name}{value}: {error}.")
     if mistakes:
         raise SettingError("\n".join(mistakes))
     values["lake"] = values["lake"] or values["data"] / "lake"

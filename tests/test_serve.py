@@ -147,6 +147,13 @@ def test_a_wrong_setting(tmp_path: Path, name: str, value: str, remedy: str) -> 
     assert remedy in said
 
 
+def test_a_wrong_option_is_named_as_it_was_written(tmp_path: Path) -> None:
+    said = refused("serve", "--data", str(tmp_path), "--port", "eighty", WORKERS="none")
+    assert said.startswith(
+        "personalizer: --port='eighty': write a whole number from 0 to 65535.\nPERSONALIZER_WORKERS="
+    )
+
+
 def test_several_wrong_settings_are_named_at_once(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.mmdb")
     said = refused("serve", "--data", str(tmp_path), PORT="eighty", GEO_CITY=missing, GEOCITY="x", WORKER="2", ZZZ="")

@@ -271,6 +271,18 @@ def test_a_missing_rates_file_is_one_sentence(tmp_path: Path) -> None:
         load_population(tmp_path / "rates.yaml", WORKSPACE)
 
 
+def test_the_rates_of_the_example_are_not_those_of_another_workspace(tmp_path: Path) -> None:
+    assert run_command("init", str(tmp_path / "site")).returncode == 0
+    campaigns = tmp_path / "site" / "variants" / "campaigns"
+    (campaigns / "q4-cfo.yaml").rename(campaigns / "spring-cfo.yaml")
+    result = run_command("simulate", "--workspace", str(tmp_path / "site"))
+    assert result.returncode == 1
+    first, misfit = result.stderr.splitlines()
+    assert first.startswith(f"personalizer: The rates of the example do not fit {tmp_path / 'site'}. Copy {SAMPLE}, ")
+    assert "name it with --rates" in first
+    assert misfit.startswith(f"{SAMPLE}:11: kinds.0.ad: there is no ad q4-cfo.cfo-51-1000.roi-calc.")
+
+
 # --- who comes ---
 
 

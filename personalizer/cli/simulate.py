@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from personalizer.cli.options import read_settings, read_settings_of_server, setting_option
 from personalizer.config import Settings, shipped
+from personalizer.errors import SimulationError
 from personalizer.events.collector import wait_for_lake
 from personalizer.reports.export import render_json
 from personalizer.reports.report import run_report
@@ -69,7 +70,7 @@ def simulate(
         settings = read_settings_of_server(workspace=workspace, data=data)
     else:
         settings = read_settings(workspace=workspace, workers=workers)
-    population = load_population(rates or shipped("samples/rates.yaml"), settings.workspace)
+    population = _load_population(rates, settings.workspace)
     if url:
         sent = _send(population, url, seed, visitors)
     else:
@@ -86,6 +87,20 @@ def simulate(
         click.echo(f"What the engine counted:\n  personalizer report --data {quote(data)} --wait{since}")
     if check:
         sys.exit(_check(sent, population, settings))
+
+
+def _load_population(rates: Path | None, workspace: Path) -> Population:
+    if rates is not None:
+        return load_population(rates, workspace)
+    example = shipped("samples/rates.yaml")
+    try:
+        return load_population(example, workspace)
+    except SimulationError as error:
+        raise SimulationError(
+            f"The rates of the example do not fit {workspace}. Copy {example}, write there who comes to your pages and "
+            f"how many of them do what, and name it with --rates. The first of what does not fit:\n"
+            f"{str(error).splitlines()[0]}"
+        ) from error
 
 
 def _place_ledger(ledger: Path | None, url: str | None, data: str | None, check: bool) -> Path | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from wheels import WheelBuild
 
 from personalizer.config import shipped
 from personalizer.content.compile import Content, load_content
@@ -72,6 +73,27 @@ def write_workspace(root: Path, files: Files) -> Path:
         else:
             path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return root
+
+
+_BUILD = pytest.StashKey[WheelBuild]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The wheel takes a core for a minute: other tests meanwhile run on the other."""
+    wanted = any("wheel" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        session.config.stash[_BUILD] = WheelBuild()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if build := session.config.stash.get(_BUILD, None):
+        build.stop()
+
+
+@pytest.fixture(scope="session")
+def wheel(request: pytest.FixtureRequest) -> Path:
+    """The wheel of this repository."""
+    return request.config.stash[_BUILD].wait()
 
 
 @pytest.fixture

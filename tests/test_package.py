@@ -17,14 +17,6 @@ from servers import WORKSPACE, until
 from personalizer.serve import probe_port
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(WORKSPACE)]
-    subprocess.run(build, check=True, capture_output=True, text=True)
-    return next(folder.glob("*.whl"))
-
-
 def test_wheel_carries_templates_variants_and_samples(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in ("templates", "variants"):

@@ -160,6 +160,7 @@ def _load_in_turn(one: _Comparison, runners: Sequence[Runner]) -> Mapping[str, l
                 continue
             one.say(f"round {number} of {one.size.rounds}: {name}")
             try:
+                lead_in = run_round(peer, file, one.size.lead_in, seed=-number).requests if one.size.lead_in else 0
                 found = run_round(peer, file, one.size.seconds, seed=number)
             except BenchError as error:
                 if peer.name == OURS:
@@ -167,19 +168,26 @@ def _load_in_turn(one: _Comparison, runners: Sequence[Runner]) -> Mapping[str, l
                 one.findings.missing[row] = str(error)
                 del rounds[name]
                 continue
-            one.answered += found.requests if peer.name == OURS else 0
+            if peer.name == OURS:
+                one.answered += lead_in + found.requests
+                _empty_journal(one)  # no other peer is measured while our collector works
             if number:  # the first one is for warming up
                 rounds[name].append(found)
     return rounds
 
 
-def _count_exposures(one: _Comparison) -> int:
-    """Rows in the lake, once all are there. Raises BenchError when a page was answered and is not among them."""
+def _empty_journal(one: _Comparison) -> Path:
+    """Wait until every exposure is in the lake, and return where it is."""
     data = one.bench.folder / "data"
     wait_for_lake(data, data / "lake", timeout=120)
-    table = open_table(data / "lake" / "events")
+    return data / "lake"
+
+
+def _count_exposures(one: _Comparison) -> int:
+    """Rows in the lake, once all are there. Raises BenchError when a page was answered and is not among them."""
+    table = open_table(_empty_journal(one) / "events")
     rows = int(table.count()) if table else 0
-    unread = 2 * CONNECTIONS * (one.size.rounds + 1)  # answers on their way when wrk ended a round
+    unread = 4 * CONNECTIONS * (one.size.rounds + 1)  # answers on their way when wrk ended, two peers, twice a round
     if not one.answered <= rows <= one.answered + unread:
         raise BenchError(f"{OURS}: {one.answered} pages were answered, and the lake has {rows} exposures.")
     return rows

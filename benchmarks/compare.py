@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from benchmarks.load import CONNECTIONS, Round, run_round
 from benchmarks.machine import version_of
 from benchmarks.naive import create_naive_app
 from benchmarks.peers import BARE, EMPTY, GZIPPED, NAIVE, NGINX, OURS, run_nginx, run_ours, run_peer, run_redis
-from benchmarks.processes import Peer, find_program
+from benchmarks.processes import Peer, cpu_seconds, find_program
 from benchmarks.results import COLD, inside_findings, served_findings
 from benchmarks.serve import WsgiApp
 from benchmarks.sizes import Size
@@ -36,6 +37,7 @@ from personalizer.events.lake import open_table
 
 ROWS = frozenset(("1", "2", "3", "4", "6", "7"))
 _SERVED = ROWS - {"6"}
+_QUIET = 0.05  # CPU seconds in half a second of a helper that only looks whether there is work
 _SLOW_VISITORS = 20  # of the naive version's, one visits a peer that takes a hundred times as long
 
 
@@ -170,10 +172,19 @@ def _load_in_turn(one: _Comparison, runners: Sequence[Runner]) -> Mapping[str, l
                 continue
             if peer.name == OURS:
                 one.answered += lead_in + found.requests
-                _empty_journal(one)  # no other peer is measured while our collector works
+                _empty_journal(one)
+                _await_quiet(peer)  # no other peer is measured while our collector works
             if number:  # the first one is for warming up
                 rounds[name].append(found)
     return rounds
+
+
+def _await_quiet(peer: Peer) -> None:
+    """Wait until the peer's helpers do nothing: a collector compacts the lake when nobody visits."""
+    used = -1.0
+    while (now := sum(map(cpu_seconds, peer.others.values()))) > used + _QUIET:
+        used = now
+        time.sleep(0.5)
 
 
 def _empty_journal(one: _Comparison) -> Path:

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -360,27 +359,6 @@ def test_small_files_are_compacted_and_leftovers_vacuumed(
     collector.collect()
     assert not orphan.exists()
     assert decisions(lake) == [f"d{number}" for number in range(12)]
-
-
-def test_compaction_waits_for_a_quiet_turn_but_not_for_ever(
-    data: Path, lake: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(laking, "COMPACT_AFTER", 2)
-    monkeypatch.setattr(laking, "COMPACT_BUSY", 4)
-    monkeypatch.setattr(collecting, "BUSY_ROWS", 10)
-    collector = Collector(data, lake)
-    numbers = count()
-
-    def collect(rows: int) -> int:
-        for _ in range(rows):
-            journal.append(event(next(numbers)))
-        collector.collect()
-        return len(lake_files(lake, "events"))
-
-    collect(1)
-    assert [collect(rows) for rows in (10, 10, 10, 9)] == [2, 3, 4, 1], "the last turn is quiet"
-    assert [collect(10) for _ in range(5)] == [2, 3, 4, 1, 2], "every fourth, quiet or not"
-    assert decisions(lake) == [f"d{number}" for number in range(next(numbers))]
 
 
 def test_one_collector_compacts_at_a_time(

@@ -78,7 +78,7 @@ class Collector:
         if mistakes:
             log.error("%s: %d of %d rows were refused, the first because %s", name, len(mistakes), rows, mistakes[0])
         if rows:
-            table.tend(busy=rows >= BUSY_ROWS)
+            table.tend()
         return Collected(rows, len(mistakes), bool(full))
 
     def _position(self, file: JournalFile) -> Position:

@@ -27,7 +27,6 @@ from personalizer.events.arrow import SCHEMAS
 log = logging.getLogger(__name__)
 
 COMPACT_AFTER = 64  # commits; 1,001 small files answered in 0.34 s, compacted in 0.012 s
-COMPACT_BUSY = 512  # commits, when there is no quiet moment; it costs a third of what collecting the rows did
 VACUUM_EVERY = 3600.0  # seconds
 ATTEMPTS = 20  # at one commit, when other collectors commit too
 
@@ -74,15 +73,12 @@ class LakeTable:
                 return rows
         raise DataError(f"{self._path}: other collectors commit all the time; run one collector for a lake.")
 
-    def tend(self, *, busy: bool) -> None:
-        """Vacuum and compact when it is time; later when `busy`, for pages need the processor then.
-
-        Raises OSError or DeltaError.
-        """
+    def tend(self) -> None:
+        """Vacuum and compact when it is time. Raises OSError or DeltaError."""
         if time.monotonic() - self._vacuumed >= VACUUM_EVERY:
             self._open().vacuum(dry_run=False, full=True)  # full: also what a killed collector did not commit
             self._vacuumed = time.monotonic()
-        if self._commits >= (COMPACT_BUSY if busy else COMPACT_AFTER):
+        if self._commits >= COMPACT_AFTER:
             self._commits = 0
             self._compact()
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from benchmarks import BenchError, inside
 from benchmarks.agents import new_agent
 from benchmarks.figures import Findings, Say
-from benchmarks.load import CONNECTIONS, Round, run_round
+from benchmarks.load import CONNECTIONS, Round, lead_in, run_round
 from benchmarks.machine import version_of
 from benchmarks.naive import create_naive_app
 from benchmarks.peers import BARE, EMPTY, GZIPPED, NAIVE, NGINX, OURS, run_nginx, run_ours, run_peer, run_redis
@@ -37,7 +37,8 @@ from personalizer.events.lake import open_table
 
 ROWS = frozenset(("1", "2", "3", "4", "6", "7"))
 _SERVED = ROWS - {"6"}
-_QUIET = 0.05  # CPU seconds in half a second of a helper that only looks whether there is work
+_RESTING = 0.1  # CPU seconds a second, of a helper that only looks whether there is work
+_LONGEST = 120  # seconds until it does
 _SLOW_VISITORS = 20  # of the naive version's, one visits a peer that takes a hundred times as long
 
 
@@ -162,7 +163,7 @@ def _load_in_turn(one: _Comparison, runners: Sequence[Runner]) -> Mapping[str, l
                 continue
             one.say(f"round {number} of {one.size.rounds}: {name}")
             try:
-                lead_in = run_round(peer, file, one.size.lead_in, seed=-number).requests if one.size.lead_in else 0
+                led_in = lead_in(peer, file, one.size.lead_in, seed=one.size.rounds + number)
                 found = run_round(peer, file, one.size.seconds, seed=number)
             except BenchError as error:
                 if peer.name == OURS:
@@ -171,20 +172,24 @@ def _load_in_turn(one: _Comparison, runners: Sequence[Runner]) -> Mapping[str, l
                 del rounds[name]
                 continue
             if peer.name == OURS:
-                one.answered += lead_in + found.requests
-                _empty_journal(one)
-                _await_quiet(peer)  # no other peer is measured while our collector works
+                one.answered += led_in + found.requests
+                _await_quiet(one, peer)  # no other peer is measured while our collector works
             if number:  # the first one is for warming up
                 rounds[name].append(found)
     return rounds
 
 
-def _await_quiet(peer: Peer) -> None:
-    """Wait until the peer's helpers do nothing: a collector compacts the lake when nobody visits."""
-    used = -1.0
-    while (now := sum(map(cpu_seconds, peer.others.values()))) > used + _QUIET:
+def _await_quiet(one: _Comparison, peer: Peer) -> None:
+    """Wait until every exposure is in the lake, which the collector may compact then, and its helpers rest."""
+    _empty_journal(one)
+    used = 0.0
+    for _ in range(_LONGEST):
+        now = sum(map(cpu_seconds, peer.others.values()))
+        if now < used + _RESTING:
+            return
         used = now
-        time.sleep(0.5)
+        time.sleep(1)
+    raise BenchError(f"{peer.name}: {', '.join(peer.others)} still works, {_LONGEST} s after the load.")
 
 
 def _empty_journal(one: _Comparison) -> Path:

@@ -56,6 +56,12 @@ def run_round(peer: Peer, requests: Path, seconds: int, seed: int) -> Round:
     )
 
 
+def lead_in(peer: Peer, requests: Path, seconds: int, seed: int) -> int:
+    """Load `peer` before a round, which then finds its memory warm and its helpers in step; how many requests were
+    answered. A slow peer may answer none."""
+    return _run_wrk(peer.port, requests, seconds, seed)["requests"]
+
+
 def _run_wrk(port: int, requests: Path, seconds: int, seed: int) -> dict[str, int]:
     command = [
         find_program("wrk", "wrk"),

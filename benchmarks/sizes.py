@@ -54,7 +54,7 @@ FULL = Size(
     large.Scale(icps=10_000, variants=200, pages=4), 3, 8, large.Scale(icps=10_000, variants=5_000, pages=20),
 )  # fmt: skip
 QUICK = Size(
-    1_000, 600, 1, 1, 0, 0.5,
+    1_000, 600, 1, 1, 1, 0.5,
     (_RULES[0], USUAL, _VARIANTS[0]), 200, 1, 1,
     large.Scale(icps=200, variants=40, pages=4), 1, 1, large.Scale(icps=200, variants=100, pages=4),
 )  # fmt: skip

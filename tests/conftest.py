@@ -1,4 +1,4 @@
-"""What tests share: the shipped workspace compiled once, and small workspaces written from a mapping of files.
+"""What tests share: the shipped workspace compiled once, small workspaces written from a mapping of files, the wheel.
 
 What enters: nothing. What leaves: fixtures, and `write_workspace`. Must not: grow; a test file brings its own fixtures.
 """

@@ -1,6 +1,7 @@
 """The wheel of this repository, built beside whatever else happens.
 
-What enters: nothing. What leaves: a wheel, as pip makes it. Must not: leave a process or a file behind.
+What enters: nothing. What leaves: a wheel, as pip makes it. Must not: leave a process or a file behind once stopped; a
+signal to the process group of the tests reaches it too.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 900  # compiling takes one, on a slow machine a few minutes
+from servers import WORKSPACE, processes
+
+SECONDS = 900  # it takes a minute, on a slow machine a few
 
 
 class WheelBuild:
@@ -26,14 +28,18 @@ class WheelBuild:
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", self._folder.name]
         own = {**os.environ, "TMPDIR": self._folder.name}  # what a build that was stopped has made goes with it
         with self._log.open("w") as log:
-            self._pip = subprocess.Popen([*command, str(ROOT)], env=own, stdout=log, stderr=log, start_new_session=True)
+            self._pip = subprocess.Popen([*command, str(WORKSPACE)], env=own, stdout=log, stderr=log)
 
     def wait(self) -> Path:
         assert self._pip.wait(SECONDS) == 0, self._log.read_text()
         return next(Path(self._folder.name).glob("*.whl"))
 
     def stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):  # the compiler too, which pip would leave behind
-            os.killpg(self._pip.pid, signal.SIGKILL)
+        parents = processes()
+        ending = [self._pip.pid] if self._pip.poll() is None else []
+        for pid in ending:  # pip, and the compiler that it runs
+            ending += [child for child, parent in parents.items() if parent == pid]
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._pip.wait()
         self._folder.cleanup()

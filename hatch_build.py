@@ -19,7 +19,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-COMPILED = (  # not device.py: it extends a class of another library, which compiled code may not
+COMPILED = (
     "personalizer/cache.py",
     "personalizer/model.py",
     "personalizer/decision/*.py",
@@ -27,6 +27,7 @@ COMPILED = (  # not device.py: it extends a class of another library, which comp
     "personalizer/visitor/company.py",
     "personalizer/visitor/cookie.py",
     "personalizer/visitor/declared.py",
+    "personalizer/visitor/device.py",
     "personalizer/visitor/geo.py",
     "personalizer/visitor/keys.py",
     "personalizer/visitor/language.py",

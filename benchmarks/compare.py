@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,11 +19,11 @@ from typing import Any, NamedTuple
 from benchmarks import BenchError, inside
 from benchmarks.agents import new_agent
 from benchmarks.figures import Findings, Say
-from benchmarks.load import CONNECTIONS, Round, lead_in, run_round
+from benchmarks.load import CONNECTIONS, Round, await_rest, lead_in, run_round
 from benchmarks.machine import version_of
 from benchmarks.naive import create_naive_app
 from benchmarks.peers import BARE, EMPTY, GZIPPED, NAIVE, NGINX, OURS, run_nginx, run_ours, run_peer, run_redis
-from benchmarks.processes import Peer, cpu_seconds, find_program
+from benchmarks.processes import Peer, find_program
 from benchmarks.results import COLD, inside_findings, served_findings
 from benchmarks.serve import WsgiApp
 from benchmarks.sizes import Size
@@ -37,8 +36,6 @@ from personalizer.events.lake import open_table
 
 ROWS = frozenset(("1", "2", "3", "4", "6", "7"))
 _SERVED = ROWS - {"6"}
-_RESTING = 0.1  # CPU seconds a second, of a helper that only looks whether there is work
-_LONGEST = 120  # seconds until it does
 _SLOW_VISITORS = 20  # of the naive version's, one visits a peer that takes a hundred times as long
 
 
@@ -182,14 +179,7 @@ def _load_in_turn(one: _Comparison, runners: Sequence[Runner]) -> Mapping[str, l
 def _await_quiet(one: _Comparison, peer: Peer) -> None:
     """Wait until every exposure is in the lake, which the collector may compact then, and its helpers rest."""
     _empty_journal(one)
-    used = 0.0
-    for _ in range(_LONGEST):
-        now = sum(map(cpu_seconds, peer.others.values()))
-        if now < used + _RESTING:
-            return
-        used = now
-        time.sleep(1)
-    raise BenchError(f"{peer.name}: {', '.join(peer.others)} still works, {_LONGEST} s after the load.")
+    await_rest(", ".join(peer.others), peer.others.values())
 
 
 def _empty_journal(one: _Comparison) -> Path:

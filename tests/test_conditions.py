@@ -318,6 +318,15 @@ def test_the_index_finds_what_a_scan_finds(rules: list[dict[str, Any]], people: 
         assert hopeful.first(facts) == (possible[0] if possible else None)
 
 
+def test_what_is_remembered_of_a_number_is_its_place_among_the_rules_bounds() -> None:
+    rules = [{"visit.count": {"gt": 30}}, {"visit.count": {"gte": 20}}, {"visit.count": {"eq": 10}}]
+    keyed = [(f"r{place}", compiled(rule)) for place, rule in enumerate(rules)]
+    told = {9: None, 10: "r2", 11: None, 19: None, 20: "r1", 21: "r1", 30: "r1", 31: "r0"}
+    for numbers in (told, reversed(told)):  # whichever is asked first and remembered for the others
+        index = RuleIndex(keyed, Cache(64))
+        assert {number: index.first({"visit.count": number}) for number in numbers} == told
+
+
 def test_a_rule_that_asks_one_thing_in_two_ways_is_found_once() -> None:
     either = {"any": [{"utm.term": "a", "visit.count": 1}, {"utm.term": "A", "geo.eu": True}]}
     index = RuleIndex([(f"r{place}", compiled(rule)) for place, rule in enumerate([*NEVER, either])])

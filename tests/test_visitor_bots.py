@@ -18,8 +18,9 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from test_visitor_headers import make_agents
 
 from personalizer.visitor import device
+from personalizer.visitor.agent import Agent
 from personalizer.visitor.bots import names_bot
-from personalizer.visitor.device import MAX_AGENT, Agent, lookup_device
+from personalizer.visitor.device import MAX_AGENT, lookup_device
 
 DATA = Path(lookup_device.__code__.co_filename).parent / "data"
 

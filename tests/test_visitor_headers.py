@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalizer.visitor import referrer
-from personalizer.visitor.device import MAX_AGENT, Agent, apply_hints, lookup_device
+from personalizer.visitor.agent import Agent
+from personalizer.visitor.device import MAX_AGENT, apply_hints, lookup_device
 from personalizer.visitor.facts import DEVICE_TYPES, REFERRER_KINDS
 from personalizer.visitor.language import parse_language
 from personalizer.visitor.local_time import time_facts

@@ -407,6 +407,15 @@ def test_hostile_fields_are_cleaned_or_unknown() -> None:
     assert isinstance(technologies, tuple) and technologies[:3] == ("x", "y", "z") and len(technologies) < 60
 
 
+def test_what_many_companies_say_is_in_memory_once() -> None:
+    one, other = (
+        company_facts({"domain": f"{name}.example", "country": "de", "industry": "".join(("soft", "ware"))})
+        for name in ("a", "b")
+    )
+    assert one["company.industry"] is other["company.industry"]
+    assert one["company.country"] is other["company.country"]
+
+
 @pytest.mark.parametrize(
     "text, domain",
     [

@@ -10,12 +10,13 @@ before itself, so such pieces may be joined, with blocks of stored bytes between
 from __future__ import annotations
 
 import zlib
+from typing import Final
 
 from zlib_ng.zlib_ng import crc32
 
-_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"  # gzip, deflate, no name, no time, smallest, no system
-_END = b"\x03\x00"  # an empty last block
-_LONGEST = 0xFFFF  # bytes of one stored block
+_HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"  # gzip, deflate, no name, no time, smallest, no system
+_END: Final = b"\x03\x00"  # an empty last block
+_LONGEST: Final = 0xFFFF  # bytes of one stored block
 
 
 def deflate_pieces(pieces: list[bytes]) -> list[bytes]:

@@ -10,7 +10,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from html import escape
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from personalizer.cache import Cache
@@ -19,10 +19,10 @@ from personalizer.content.copy import Marks, Token
 from personalizer.content.deflate import deflate_pieces, join_gzip
 from personalizer.model import Facts
 
-TOKEN_LIMIT = 60  # characters of a fact that a page shows
+TOKEN_LIMIT: Final = 60  # characters of a fact that a page shows
 
 DECISION, ROW, ARM = "pz.decision", "pz.row", "pz.arm"
-_SYSTEM = (DECISION, ROW, ARM)
+_SYSTEM: Final = (DECISION, ROW, ARM)
 
 
 class MisplacedTokens(Exception):
@@ -46,7 +46,7 @@ def escape_url(text: str, limit: int | None = TOKEN_LIMIT) -> bytes:
 
 Escape = Callable[..., bytes]
 
-_ESCAPED: dict[Escape, Cache[str, bytes]] = {escape_text: Cache(49_152), escape_url: Cache(8192)}  # 15 MB at most
+_ESCAPED: Final[dict[Escape, Cache[str, bytes]]] = {escape_text: Cache(49_152), escape_url: Cache(8192)}  # 15 MB
 
 
 class DisplayNames(Protocol):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from personalizer.cache import Cache
 from personalizer.decision.index import LONGEST
 from personalizer.model import Facts
 
-_REMEMBERED = 16_384  # links
-_NOTHING: Facts = {}
+_REMEMBERED: Final = 16_384  # links
+_NOTHING: Final[Facts] = {}
 
 UtmIndex = dict[tuple[str, ...], dict[tuple[str, ...], str]]  # names of UTM facts → folded values → campaign
 

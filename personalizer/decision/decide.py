@@ -6,14 +6,16 @@ clock or throw dice; the edge, the preview, the CLI and the replay all call `dec
 
 from __future__ import annotations
 
+from typing import Final
+
 from personalizer.decision.assign import choose_arm, hash_unit, in_namespace
 from personalizer.decision.recognize import Known, recognize
 from personalizer.decision.registry import Experiment, Icp, Page, Registry, Row, Target
 from personalizer.model import Decision, Facts, Reason, Source, Visitor
 
-ORIGINAL = "original"
-PROOF = frozenset((Source.SIGNED, Source.FORM, Source.LIST))
-PROOF_OR_LOOKUP = PROOF | {Source.LOOKUP}
+ORIGINAL: Final = "original"
+PROOF: Final = frozenset((Source.SIGNED, Source.FORM, Source.LIST))
+PROOF_OR_LOOKUP: Final = PROOF | {Source.LOOKUP}
 
 
 def decide(registry: Registry, page_key: str, visitor: Visitor) -> Decision:
@@ -119,7 +121,7 @@ def _declare(registry: Registry, page: Page, persona: str, by: Reason, decision:
     """A link's or an ad's promise is kept: its persona is served, inside the matched ICP or with one that is not ruled
     out."""
     decision.persona = persona
-    if decision.icp in registry.personas[persona].icps:
+    if decision.icp in page.presumed[persona].keys:
         decision.reasons.append(Reason.MATCHED)
     else:
         matched = decision.icp
@@ -134,7 +136,7 @@ def _declare(registry: Registry, page: Page, persona: str, by: Reason, decision:
 def _remember(registry: Registry, page: Page, persona: str, decision: Decision) -> bool:
     """Whether the remembered persona still fits: it belongs to the matched ICP, or to one that is not ruled out."""
     if decision.icp:
-        if decision.icp not in registry.personas[persona].icps:
+        if decision.icp not in page.presumed[persona].keys:
             return False
         decision.reasons.append(Reason.MATCHED)
     else:
@@ -158,8 +160,10 @@ def _choose_row(page: Page, decision: Decision) -> Row | None:
     if decision.persona:
         facts["persona"] = decision.persona
     key = page.row_index.first(facts)
-    facts.pop("icp", None)
-    facts.pop("persona", None)
+    if decision.icp:
+        del facts["icp"]
+    if decision.persona:
+        del facts["persona"]
     if key is None:
         decision.reasons.append(Reason.NO_ROW)
         return None

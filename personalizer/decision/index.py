@@ -9,20 +9,19 @@ Of a number only its place among the rules' bounds counts, so that 240 and 241 e
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from personalizer.cache import Cache
 from personalizer.decision.conditions import All, Any_, Compare, Condition, Node, walk_leaves
 from personalizer.model import Facts, FactType, Range
 
-FEW = 16  # so many rules are tried faster one by one than found by their values
-PAIRS = 64  # so many pairs of values at most are listed for one rule
+FEW: Final = 16  # so many rules are tried faster one by one than found by their values
+PAIRS: Final = 64  # so many pairs of values at most are listed for one rule
 
-FEWEST = 2  # so many rules are tried as fast as an answer is found
-MOST_FACTS = 8  # rules that ask about more are seldom asked the same question twice, and remember nothing
-LONGEST = 64  # characters of a text by which an answer is remembered; longer ones are rare, and fill the memory
+FEWEST: Final = 2  # so many rules are tried as fast as an answer is found
+MOST_FACTS: Final = 8  # rules that ask about more are seldom asked the same question twice, and remember nothing
+LONGEST: Final = 64  # characters of a text by which an answer is remembered; longer ones are rare, and fill the memory
 REMEMBERED = 65_536  # answers of all indexes of a registry together, about 15 MB; 50 where every text is new and long
 
 Key = tuple[object, ...]
@@ -34,16 +33,17 @@ class RuleIndex:
     """Rules in order. `first(facts)` costs one look-up when it was asked the same before; else one for each indexed
     fact, plus the rules that this finds.
 
-    `answers` is where it remembers, shared by the indexes of a registry. With `or_unknown` it finds rules that are not
-    false: true, or unknown for want of a fact.
+    `keys` are its rules' names. `answers` is where it remembers, shared by the indexes of a registry. With `or_unknown`
+    it finds rules that are not false: true, or unknown for want of a fact.
     """
 
-    __slots__ = ("_always", "_answers", "_asked", "_or_unknown", "_tables", "facts", "rules")
+    __slots__ = ("_always", "_answers", "_asked", "_or_unknown", "_tables", "facts", "keys", "rules")
 
     def __init__(
         self, rules: Sequence[tuple[str, Condition]], answers: Answers | None = None, *, or_unknown: bool = False
     ) -> None:
         self.rules = tuple(rules)
+        self.keys = frozenset(key for key, _ in self.rules)
         asked: dict[str, list[Compare]] = {}
         for _, condition in self.rules:
             for leaf in condition.leaves:
@@ -137,7 +137,13 @@ def _place(value: Any, bounds: list[float]) -> object:
 
 def _step(number: float, bounds: list[float]) -> int:
     """Even between two bounds, odd at one."""
-    below = bisect_left(bounds, number)
+    below, above = 0, len(bounds)
+    while below < above:  # as `bisect_left`, which compiled code would have to call with objects
+        middle = (below + above) >> 1
+        if bounds[middle] < number:
+            below = middle + 1
+        else:
+            above = middle
     return 2 * below + 1 if below < len(bounds) and bounds[below] == number else 2 * below
 
 

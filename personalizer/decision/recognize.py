@@ -6,10 +6,12 @@ targeting claims is worth less than what is known.
 
 from __future__ import annotations
 
+from typing import Final
+
 from personalizer.decision.registry import Registry
 from personalizer.model import Facts, Source, Visitor
 
-_NONE: Facts = {}
+_NONE: Final[Facts] = {}
 
 
 class Known:

@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from personalizer.cache import Cache
@@ -28,7 +28,7 @@ Handler = Callable[[Edge, Environ], Response]
 
 log = logging.getLogger(__name__)
 
-_HEALTH = frozenset(("/healthz", "/readyz"))
+_HEALTH: Final = frozenset(("/healthz", "/readyz"))
 _BEACON = (Path(__file__).parent / "beacon.js").read_bytes()
 
 
@@ -115,7 +115,7 @@ def _answer_elsewhere(registry: Registry, path: str, method: str, environ: Envir
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:@/,]+))(?::\d{0,5})?", re.IGNORECASE)
 
 
-_hosts: Cache[str, str] = Cache(256)
+_hosts: Final[Cache[str, str]] = Cache(256)
 
 
 def host_name(host: str) -> str:

@@ -9,32 +9,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from personalizer.cache import Cache
 
-MAX_ACCEPT = 200  # characters of Accept-Encoding that are read
+MAX_ACCEPT: Final = 200  # characters of Accept-Encoding that are read
 
 Headers = list[tuple[str, str]]
 StartResponse = Callable[[str, Headers], Any]
 
-_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
-HTML = ("Content-Type", "text/html; charset=utf-8")
-NO_STORE = ("Cache-Control", "private, no-store")
-GZIP = ("Content-Encoding", "gzip")  # without `Vary`: what nobody may store is not told apart by it
-IMMUTABLE = ("Cache-Control", "public, max-age=31536000, immutable")
-SECURITY: tuple[tuple[str, str], ...] = (
+HTML: Final = ("Content-Type", "text/html; charset=utf-8")
+NO_STORE: Final = ("Cache-Control", "private, no-store")
+GZIP: Final = ("Content-Encoding", "gzip")  # without `Vary`: what nobody may store is not told apart by it
+IMMUTABLE: Final = ("Cache-Control", "public, max-age=31536000, immutable")
+SECURITY: Final[tuple[tuple[str, str], ...]] = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "strict-origin-when-cross-origin"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()"),
 )
-STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
+STRICT_TRANSPORT: Final = ("Strict-Transport-Security", "max-age=31536000")
 
-GIF = (
+GIF: Final = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
     b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 )
@@ -60,8 +60,8 @@ class Response:
         return [] if head else [self.body]
 
 
-_GZIP = re.compile(r"(?:^|,)\s*(?:x-)?gzip\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?(?=,|$)", re.IGNORECASE)
-_accepting: Cache[str, bool] = Cache(512)
+_GZIP: Final = re.compile(r"(?:^|,)\s*(?:x-)?gzip\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?(?=,|$)", re.IGNORECASE)
+_accepting: Final[Cache[str, bool]] = Cache(512)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from personalizer.config import Settings
 from personalizer.content.assets import Asset
@@ -22,7 +22,7 @@ from personalizer.visitor.read import VisitorReader
 
 Environ = dict[str, Any]
 
-_YEAR = 365 * 86_400
+_YEAR: Final = 365 * 86_400
 
 
 @dataclass(slots=True)

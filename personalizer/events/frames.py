@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
 from zlib_ng.zlib_ng import crc32
@@ -22,13 +22,13 @@ from zlib_ng.zlib_ng import crc32
 from personalizer.events.columns import COLUMNS
 from personalizer.model import Range
 
-MAX_PAYLOAD = 1 << 20  # bytes; a damaged length must not make the reader ask for gigabytes
+MAX_PAYLOAD: Final = 1 << 20  # bytes; a damaged length must not make the reader ask for gigabytes
 
-_CRC = struct.Struct("<I")
-_CHECKED = struct.Struct("<IQ")  # length and ordinal: the checksum covers them and the row
-_HEADER = struct.Struct("<IIQ")  # all that stands before the row
-_ORDINAL_SIZE = 8  # bytes of the payload
-_COLUMN_OF = {column.fact: column.name for column in COLUMNS if column.fact}
+_CRC: Final = struct.Struct("<I")
+_CHECKED: Final = struct.Struct("<IQ")  # length and ordinal: the checksum covers them and the row
+_HEADER: Final = struct.Struct("<IIQ")  # all that stands before the row
+_ORDINAL_SIZE: Final = 8  # bytes of the payload
+_COLUMN_OF: Final = {column.fact: column.name for column in COLUMNS if column.fact}
 
 
 class Record(NamedTuple):
@@ -66,8 +66,8 @@ def encode_frame(ordinal: int, row: bytes) -> bytes:
     if size > MAX_PAYLOAD:
         raise ValueError(f"the row takes {size} bytes, more than {MAX_PAYLOAD}")
     # The checksum covers the length too: a run of zeros, as a power cut leaves it, is then no valid frame.
-    start = _CHECKED.pack(size, ordinal)
-    return b"".join((_CRC.pack(crc32(row, crc32(start))), start, row))
+    checked: bytes = _CHECKED.pack(size, ordinal) + row
+    return _CRC.pack(crc32(checked)) + checked
 
 
 def read_records(path: Path, after_ordinal: int = 0, offset: int = 0) -> Iterator[Record]:

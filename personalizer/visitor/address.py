@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import Any, Final
 
 from personalizer.cache import Cache
 from personalizer.model import Facts, SiteRules
 
-CACHED_CLIENTS = 65_536
-_CACHED_LENGTH = 200  # characters
-MAX_FORWARDED = 1000  # characters of X-Forwarded-For that are read, from the right
+CACHED_CLIENTS: Final = 65_536
+_CACHED_LENGTH: Final = 200  # characters
+MAX_FORWARDED: Final = 1000  # characters of X-Forwarded-For that are read, from the right
 
 
 class Client:

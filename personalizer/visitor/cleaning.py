@@ -6,6 +6,7 @@ Must not: decode, escape, or change the case; comparing is case-folded where the
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 LIMIT = 200  # characters
@@ -18,8 +19,9 @@ def clean_text(text: str, limit: int = LIMIT) -> str:
     """`text` without control and format characters, in NFKC, trimmed, at most `limit` characters; may be empty.
 
     Cleaning twice changes nothing. Look-alike letters of other alphabets stay what they are: they compare as different.
+    The same text is the same object: what many links or companies say is in memory once.
     """
     if not (text.isascii() and text.isprintable()):
         kept = "".join(char for char in text if unicodedata.category(char) not in _UNWANTED)
         text = unicodedata.normalize("NFKC", kept)
-    return text.strip()[:limit].rstrip()
+    return sys.intern(text.strip()[:limit].rstrip())

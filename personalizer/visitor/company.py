@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from personalizer.config import PREFIX, Settings
 from personalizer.errors import DataError
@@ -20,16 +20,16 @@ from personalizer.visitor.company_table import CompanyTable, is_company_table, o
 from personalizer.visitor.csv_line import is_text
 from personalizer.visitor.mmdb import Mmdb, Record, open_mmdb
 
-MAX_TECHNOLOGIES = 50
-MAX_BAND = 60  # characters
+MAX_TECHNOLOGIES: Final = 50
+MAX_BAND: Final = 60  # characters
 
-_KEYS = ("company", "domain")
-_NOTHING: Facts = {}
-_NOT_AT_WORK = frozenset({"residential", "hosting", "mobile"})
-_DOMAIN = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
+_KEYS: Final = ("company", "domain")
+_NOTHING: Final[Facts] = {}
+_NOT_AT_WORK: Final = frozenset({"residential", "hosting", "mobile"})
+_DOMAIN: Final = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 _NUMBER = r"[$€£]?\s*(\d[\d,' ]*(?:\.\d+)?)\s*([kmb]?)"
-_BAND = re.compile(rf"{_NUMBER}(?:\s*(\+)|\s*(?:-|–|—|to)\s*{_NUMBER})?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+_BAND: Final = re.compile(rf"{_NUMBER}(?:\s*(\+)|\s*(?:-|–|—|to)\s*{_NUMBER})?", re.IGNORECASE)
+_UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
 CompanyFile: TypeAlias = Mmdb | CompanyTable
@@ -104,9 +104,10 @@ def company_facts(record: Record) -> Facts:
     facts: Facts = {"company.domain": domain}
     for key in ("name", "industry", "sic", "naics", "country"):
         value = fields.get(key)
-        text = clean_text(str(value)) if isinstance(value, str | int) else ""
-        if text:
-            facts[f"company.{key}"] = text.upper() if key == "country" else text
+        if isinstance(value, str | int):
+            text = clean_text(str(value).upper() if key == "country" else str(value))
+            if text:
+                facts[f"company.{key}"] = text
     for key in ("employees", "revenue"):
         band = parse_band(fields.get(key))
         if band is not None:

@@ -7,26 +7,28 @@ one that we did not sign, or grow past 1,000 bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from personalizer.visitor.declared import drop_oldest
 from personalizer.visitor.keys import SIGNATURE_LENGTH, Keys
 from personalizer.visitor.touch import read_touch, write_touch
 
-COOKIE_NAME = "pz"
-OPT_OUT = "out"  # the cookie's value after a refusal: nothing is kept about this visitor
-MAX_AGE = 365 * 86_400  # seconds since the last view, after which a cookie is a stranger's
-MAX_COOKIE = 1000  # bytes of the value
-MAX_PAGES = 10
-MAX_GOALS = 20
+COOKIE_NAME: Final = "pz"
+OPT_OUT: Final = "out"  # the cookie's value after a refusal: nothing is kept about this visitor
+MAX_AGE: Final = 365 * 86_400  # seconds since the last view, after which a cookie is a stranger's
+MAX_COOKIE: Final = 1000  # bytes of the value
+MAX_PAGES: Final = 10
+MAX_GOALS: Final = 20
 
-_FIELDS = 16  # and one more where something is declared
-_FORMAT = "1"  # raise it when the fields of `Memory` change; older cookies are then new visitors
-_ALONE = f"{COOKIE_NAME}="
-_START = f";{_ALONE}"
-_PURPOSE = b"cookie"
-_MAX_PAYLOAD = MAX_COOKIE - SIGNATURE_LENGTH
-_BETWEEN, _WITHIN = "!", "*"  # separators of fields, and of items in a field
-_NO_ARMS: dict[str, str] = {}
+_FIELDS: Final = 16  # and one more where something is declared
+_FORMAT: Final = "1"  # raise it when the fields of `Memory` change; older cookies are then new visitors
+_ALONE: Final = f"{COOKIE_NAME}="
+_START: Final = f";{_ALONE}"
+_PURPOSE: Final = b"cookie"
+_MAX_PAYLOAD: Final = MAX_COOKIE - SIGNATURE_LENGTH
+_BETWEEN: Final = "!"  # between fields
+_WITHIN: Final = "*"  # between items of a field
+_NO_ARMS: Final[dict[str, str]] = {}
 
 
 @dataclass(slots=True, init=False)

@@ -7,52 +7,21 @@ Must not: raise, read more than 512 characters of the agent, or take a word from
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from ua_parser.core import OS, Device, Domain
-from ua_parser.core import UserAgent as Browser
-from ua_parser.loaders import load_lazy_builtins
-from ua_parser.regex import Resolver
+from ua_parser.core import Domain
 
 from personalizer.cache import Cache
 from personalizer.model import Facts
-from personalizer.visitor import python_engine
-from personalizer.visitor.bots import load_rules, names_bot
+from personalizer.visitor.agent import Agent
+from personalizer.visitor.bots import names_bot
 
-python_engine.put_off()
-from user_agents.parsers import (  # noqa: E402 - only now, without that engine
-    UserAgent,
-    parse_browser,
-    parse_device,
-    parse_operating_system,
-)
+MAX_AGENT: Final = 512  # characters
 
-MAX_AGENT = 512  # characters
-
-_OTHER = "Other"  # ua-parser's word for "not recognized"
-_NO_AGENT: Facts = {"device.bot": True}
+_OTHER: Final = "Other"  # ua-parser's word for "not recognized"
+_NO_AGENT: Final[Facts] = {"device.bot": True}
 # Its expressions for browsers search for unknown robots too, at ten times the cost of all others together.
-_OF_BOTS = Domain.OS | Domain.DEVICE
-
-
-class Agent(UserAgent):  # type: ignore[misc]  # user_agents is untyped
-    """`user_agents`' object, filled by ua-parser's Rust engine; its own constructor would use the Python one."""
-
-    def __init__(self, agent: str, domains: Domain = Domain.ALL) -> None:
-        found = load_resolver()(agent, domains)
-        browser, system, device = found.user_agent or Browser(), found.os or OS(), found.device or Device()
-        self.ua_string = agent
-        self.browser = parse_browser(browser.family, browser.major, browser.minor, browser.patch)
-        self.os = parse_operating_system(system.family, system.major, system.minor, system.patch)
-        self.device = parse_device(device.family, device.brand, device.model)
-
-
-@cache
-def load_resolver() -> Resolver:
-    """The Rust engine; compiling its expressions, and those of robots, takes a fifth of a second, once a process."""
-    load_rules()
-    return Resolver(load_lazy_builtins())
+_OF_BOTS: Final = Domain.OS | Domain.DEVICE
 
 
 def lookup_device(agent: str) -> Facts:
@@ -65,7 +34,7 @@ def lookup_device(agent: str) -> Facts:
     return _devices.get(agent) or _devices.put(agent, _lookup(agent))
 
 
-_devices: Cache[str, Facts] = Cache(8192)
+_devices: Final[Cache[str, Facts]] = Cache(8192)
 
 
 def apply_hints(facts: Facts, brands: str, mobile: str, platform: str) -> Facts:
@@ -94,10 +63,10 @@ class _Hint(NamedTuple):
     system: str
 
 
-_NO_HINT = _Hint("", False, "")
-_MAX_HINT = 256  # characters; browsers send about 70
-_CHROME = frozenset({"Chrome", "Chrome Mobile"})
-_BRANDS = {  # ua-parser's word for them
+_NO_HINT: Final = _Hint("", False, "")
+_MAX_HINT: Final = 256  # characters; browsers send about 70
+_CHROME: Final = frozenset({"Chrome", "Chrome Mobile"})
+_BRANDS: Final = {  # ua-parser's word for them
     "Brave": "Brave",
     "DuckDuckGo": "DuckDuckGo",
     "Microsoft Edge": "Edge",
@@ -106,9 +75,9 @@ _BRANDS = {  # ua-parser's word for them
     "Vivaldi": "Vivaldi",
     "YaBrowser": "Yandex Browser",
 }
-_SYSTEMS = {'"Android"': "Android", '"Chrome OS"': "Chrome OS", '"Chromium OS"': "Chrome OS"}
-_BRAND = re.compile(r'"([^"]*)";v=')
-_hints: Cache[tuple[str, str, str], _Hint] = Cache(1024)
+_SYSTEMS: Final = {'"Android"': "Android", '"Chrome OS"': "Chrome OS", '"Chromium OS"': "Chrome OS"}
+_BRAND: Final = re.compile(r'"([^"]*)";v=')
+_hints: Final[Cache[tuple[str, str, str], _Hint]] = Cache(1024)
 
 
 def _read_hint(brands: str, mobile: str, platform: str) -> _Hint:
@@ -134,7 +103,7 @@ def _lookup(text: str) -> Facts:
     return facts
 
 
-def _device_type(agent: UserAgent) -> str:
+def _device_type(agent: Agent) -> str:
     if agent.is_tablet:
         return "tablet"
     if agent.is_mobile:

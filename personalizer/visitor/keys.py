@@ -10,15 +10,16 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from personalizer.config import Settings
 from personalizer.visitor.secretfile import read_secret
 
-SIGNATURE_LENGTH = 28  # hexadecimal digits: 4 of the key's id, 24 of the MAC (96 bits)
+SIGNATURE_LENGTH: Final = 28  # hexadecimal digits: 4 of the key's id, 24 of the MAC (96 bits)
 
-_KEY_ID = 4
-_DECISION = b"decision"
-_DECISION_ID = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_KEY_ID: Final = 4
+_DECISION: Final = b"decision"
+_DECISION_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
 class Keys:

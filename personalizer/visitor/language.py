@@ -7,13 +7,14 @@ negotiate; which copy answers it is the decision's business.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from personalizer.cache import Cache
 from personalizer.model import Facts
 
-MAX_HEADER = 200  # characters; browsers send far fewer
+MAX_HEADER: Final = 200  # characters; browsers send far fewer
 
-_RANGE = re.compile(r"\s*([A-Za-z]{2,3})(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*[qQ]\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
+_RANGE: Final = re.compile(r"\s*([A-Za-z]{2,3})(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*[qQ]\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
 
 
 def parse_language(header: str) -> Facts:
@@ -24,7 +25,7 @@ def parse_language(header: str) -> Facts:
     return _languages.put(header, _parse(header)) if found is None else found
 
 
-_languages: Cache[str, Facts] = Cache(2048)
+_languages: Final[Cache[str, Facts]] = Cache(2048)
 
 
 def _parse(header: str) -> Facts:

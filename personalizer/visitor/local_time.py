@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from personalizer.cache import Cache
 from personalizer.model import Facts
 
-_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def time_facts(now: float, zone: object, site_zone: str) -> Facts:
@@ -25,7 +26,7 @@ def time_facts(now: float, zone: object, site_zone: str) -> Facts:
     return found[2]
 
 
-_latest: Cache[str, tuple[int, str, Facts]] = Cache(2048)  # by zone: the minute, the site's zone, and what they make
+_latest: Final[Cache[str, tuple[int, str, Facts]]] = Cache(2048)  # zone → minute, the site's zone, what they make
 
 
 def _in_minute(minute: int, zone: str, site_zone: str) -> Facts:

@@ -7,6 +7,7 @@ anything but text, or look at more than `MAX_PARAMETERS` parameters.
 from __future__ import annotations
 
 import re
+from typing import Final
 from urllib.parse import unquote, unquote_plus
 
 import werkzeug.urls  # noqa: F401  (registers the error handler named below)
@@ -16,18 +17,18 @@ from personalizer.visitor.cleaning import clean_text
 from personalizer.visitor.facts import CLICK_KINDS
 from personalizer.visitor.touch import NO_TOUCH, UTM_NAMES, Touch, first_facts, write_first, write_touch
 
-MAX_PARAMETERS = 100
-MAX_CLICK_ID = 512
+MAX_PARAMETERS: Final = 100
+MAX_CLICK_ID: Final = 512
 
-AD_REF = "pz"
-SIGNED = "pzs"
+AD_REF: Final = "pz"
+SIGNED: Final = "pzs"
 
-_CLICK_KINDS = frozenset(CLICK_KINDS)
-OWN_NAMES = _CLICK_KINDS | {*UTM_NAMES, AD_REF, SIGNED}
-_AD_REF = re.compile(r"[a-z0-9_.-]{1,200}")
-_ERRORS = "werkzeug.url_quote"  # bytes that are not UTF-8 stay percent-encoded, as in Flask's `request.args`
-_CACHED_LENGTH = 500  # characters
-_CLICK = re.compile(rf"(?<![^&])({'|'.join(CLICK_KINDS)})=([^&]*)")
+_CLICK_KINDS: Final = frozenset(CLICK_KINDS)
+OWN_NAMES: Final = _CLICK_KINDS | {*UTM_NAMES, AD_REF, SIGNED}
+_AD_REF: Final = re.compile(r"[a-z0-9_.-]{1,200}")
+_ERRORS: Final = "werkzeug.url_quote"  # bytes that are not UTF-8 stay percent-encoded, as in Flask's `request.args`
+_CACHED_LENGTH: Final = 500  # characters
+_CLICK: Final = re.compile(rf"(?<![^&])({'|'.join(CLICK_KINDS)})=([^&]*)")
 
 
 class Query:
@@ -58,7 +59,7 @@ def parse_query(raw: str) -> Query:
     return _links.get(raw) or _parse_click(raw) or _parse_link(raw)
 
 
-_links: Cache[str, Query] = Cache(12_288)
+_links: Final[Cache[str, Query]] = Cache(12_288)
 
 
 def _parse_click(raw: str) -> Query | None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from personalizer.cache import Cache
 from personalizer.config import Network, Settings
 from personalizer.model import Facts, Mode, SiteRules, Source, Value, Visitor
 from personalizer.visitor.address import Client, ClientRule
+from personalizer.visitor.agent import load_resolver
 from personalizer.visitor.company import Companies
 from personalizer.visitor.cookie import OPT_OUT, Memory, find_cookie, read_cookie
 from personalizer.visitor.declared import Claim, keep_claims, link_claims, read_claims
-from personalizer.visitor.device import apply_hints, load_resolver, lookup_device
+from personalizer.visitor.device import apply_hints, lookup_device
 from personalizer.visitor.facts import FACTS
 from personalizer.visitor.geo import Geo
 from personalizer.visitor.keys import Keys, load_keys
@@ -34,10 +35,10 @@ from personalizer.visitor.visit import begin_memory, freeze_company, remember_vi
 Environ = dict[str, Any]
 
 _READ_HERE = ("utm", "first", "click", "referrer", "geo", "network", "company", "device", "language", "visit", "time")
-_GROUPS = {name: name.partition(".")[0] for name in FACTS}
-_NO_FACTS: Facts = {}
-_NO_ARMS: dict[str, str] = {}
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_GROUPS: Final = {name: name.partition(".")[0] for name in FACTS}
+_NO_FACTS: Final[Facts] = {}
+_NO_ARMS: Final[dict[str, str]] = {}
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 def _name_sources(remembered: tuple[str, ...]) -> Mapping[str, Source]:
@@ -48,7 +49,7 @@ def _name_sources(remembered: tuple[str, ...]) -> Mapping[str, Source]:
     return sources | {name: Source.COOKIE for name in sources if _GROUPS[name] in remembered}
 
 
-_SOURCES = {  # by what is remembered: the touch, and the company
+_SOURCES: Final = {  # by what is remembered: the touch, and the company
     (False, False): _name_sources(()),
     (True, False): _name_sources(("utm", "click")),
     (False, True): _name_sources(("company",)),

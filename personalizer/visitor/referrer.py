@@ -10,18 +10,19 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from personalizer.cache import Cache
 from personalizer.model import Facts
 
-MAX_HEADER = 300  # characters; the host stands at the front
-MAX_HOST = 253
+MAX_HEADER: Final = 300  # characters; the host stands at the front
+MAX_HOST: Final = 253
 
-_LIST = Path(__file__).parent / "data" / "referrers.txt"
-_AUTHORITY = re.compile(r"(?:https?|android-app)://([^/?#\\\s]+)", re.IGNORECASE)
-_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9])?")
+_LIST: Final = Path(__file__).parent / "data" / "referrers.txt"
+_AUTHORITY: Final = re.compile(r"(?:https?|android-app)://([^/?#\\\s]+)", re.IGNORECASE)
+_HOST: Final = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9])?")
 # Endings under which a company holds its own name country by country: .com, .de, .co.uk, .com.br
-_COUNTRY_ENDING = re.compile(r"\.(?:com|[a-z]{2}|com?\.[a-z]{2})")
+_COUNTRY_ENDING: Final = re.compile(r"\.(?:com|[a-z]{2}|com?\.[a-z]{2})")
 
 
 def parse_referrer(header: str, hosts: tuple[str, ...]) -> Facts:
@@ -36,7 +37,7 @@ def parse_referrer(header: str, hosts: tuple[str, ...]) -> Facts:
     return found
 
 
-_referrers: Cache[str, Facts] = Cache(8192)
+_referrers: Final[Cache[str, Facts]] = Cache(8192)
 
 
 def _parse(header: str) -> Facts:

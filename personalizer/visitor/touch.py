@@ -6,18 +6,18 @@ What enters: what a link said, or such a text. What leaves: the other one, and f
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from personalizer.cache import Cache
 from personalizer.model import Facts
 
-UTM_NAMES = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id")
-MAX_UTM = 80  # bytes of a remembered UTM value
+UTM_NAMES: Final = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id")
+MAX_UTM: Final = 80  # bytes of a remembered UTM value
 
-_FACTS = (*(name.replace("_", ".") for name in UTM_NAMES), "click.kind", "click.id")
-_FIRST_FACTS = ("first.source", "first.medium", "first.campaign")
+_FACTS: Final = (*(name.replace("_", ".") for name in UTM_NAMES), "click.kind", "click.id")
+_FIRST_FACTS: Final = ("first.source", "first.medium", "first.campaign")
 
 
 class Touch(NamedTuple):
@@ -39,7 +39,7 @@ class Touch(NamedTuple):
         return {name: value for name, value in zip(_FACTS, self, strict=False) if value}
 
 
-NO_TOUCH = Touch()
+NO_TOUCH: Final = Touch()
 
 
 def write_touch(touch: Touch) -> str:
@@ -67,8 +67,8 @@ def first_facts(text: str) -> Facts:
     return found
 
 
-_touches: Cache[str, Touch] = Cache(8192)
-_firsts: Cache[str, Facts] = Cache(8192)
+_touches: Final[Cache[str, Touch]] = Cache(8192)
+_firsts: Final[Cache[str, Facts]] = Cache(8192)
 
 
 def _write(texts: list[str]) -> str:

@@ -7,18 +7,19 @@ Must not: read a request, a clock or a key.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from personalizer.model import Facts
 from personalizer.visitor.cookie import Memory
 from personalizer.visitor.query import Query
 from personalizer.visitor.touch import first_facts
 
-VISIT_GAP = 30 * 60  # seconds without a view after which the next one begins a new visit
+VISIT_GAP: Final = 30 * 60  # seconds without a view after which the next one begins a new visit
 
-_NEW_VISITOR: Facts = {"visit.count": 1, "visit.pages": (), "visit.goals": ()}
+_NEW_VISITOR: Final[Facts] = {"visit.count": 1, "visit.pages": (), "visit.goals": ()}
 
-_DAY = 86_400
-_CLEARING = frozenset({"search", "social", "email", "ads", "referral"})
+_DAY: Final = 86_400
+_CLEARING: Final = frozenset({"search", "social", "email", "ads", "referral"})
 
 
 def begin_memory(now: float, company: str, new_id: Callable[[], str]) -> Memory:

@@ -294,7 +294,7 @@ def test_what_is_remembered_is_told() -> None:
     found = set()
     for path in (ROOT / "personalizer").rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
-        constants = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
+        constants = {ast.unparse(node.target): node.value for node in tree.body if isinstance(node, ast.AnnAssign)}
         for node in ast.walk(tree):
             if not isinstance(node, ast.AnnAssign) or node.value is None:
                 continue

@@ -17,12 +17,12 @@ import pytest
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from test_visitor_headers import make_agents
 
-from personalizer.visitor import device
+from personalizer.visitor import bots, device
 from personalizer.visitor.agent import Agent
 from personalizer.visitor.bots import names_bot
 from personalizer.visitor.device import MAX_AGENT, lookup_device
 
-DATA = Path(lookup_device.__code__.co_filename).parent / "data"
+DATA = Path(bots.__file__).parent / "data"
 
 
 def installed(package: str, path: str) -> Path:

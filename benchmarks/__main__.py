@@ -58,7 +58,7 @@ def main(
 ) -> None:
     """Measure the engine side by side with its peers.
 
-    Takes 20 to 25 minutes for all rows, and wants a machine that does nothing else.
+    Takes half an hour or less for all rows, and wants a machine that does nothing else.
     """
     size = QUICK if quick else FULL
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by the same way out as Ctrl-C: everything is ended

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from sys import intern
 from typing import Any
 
 from personalizer.cache import Cache
@@ -159,7 +158,7 @@ def _anonymous_facts(record: Record | None) -> Facts:
 
 def _known_texts(texts: Mapping[str, object]) -> Facts:
     # Interned, because thousands of cached addresses share a few hundred names.
-    cleaned = {name: intern(clean_text(text)) for name, text in texts.items() if isinstance(text, str)}
+    cleaned = {name: clean_text(text) for name, text in texts.items() if isinstance(text, str)}
     return {name: text for name, text in cleaned.items() if text}
 
 

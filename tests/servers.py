@@ -28,7 +28,7 @@ import orjson
 from personalizer.config import PREFIX, SAMPLE
 from personalizer.content.links import ad_links
 from personalizer.content.load import load_documents
-from personalizer.events.frames import Record, read_records
+from personalizer.events.frames import decode_row, read_rows
 from personalizer.events.journal import JournalFile, list_journals
 from personalizer.events.lake import lake_files
 
@@ -215,6 +215,21 @@ def run_server(data: Path, **settings: Any) -> Iterator[Server]:
 
 
 # --- what it kept ---
+
+
+class Record(NamedTuple):
+    """One row of a journal file: its ordinal, column → value, and the offset in bytes where its frame ends."""
+
+    ordinal: int
+    row: dict[str, Any]
+    end: int
+
+
+def read_records(path: Path, after_ordinal: int = 0, offset: int = 0) -> Iterator[Record]:
+    """The rows of a journal file beyond `after_ordinal`, read one by one, each from where the one before it ends."""
+    while (rows := read_rows(path, after_ordinal, offset, limit=1)).json:
+        after_ordinal, offset = rows.last, rows.end
+        yield Record(after_ordinal, decode_row(after_ordinal, rows.json[0]), offset)
 
 
 def identify(file: JournalFile, record: Record) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers import identify
+from servers import Record, identify, read_records
 
 from personalizer.errors import DataError, JournalRefused, StartError
-from personalizer.events.frames import MAX_PAYLOAD, Record, encode_frame, encode_row, read_records
+from personalizer.events.frames import MAX_PAYLOAD, Rows, encode_frame, encode_row, read_rows
 from personalizer.events.journal import Journal, JournalFile, list_journals
 from personalizer.model import Range, Reason
 
@@ -121,7 +121,9 @@ def test_a_file_cut_at_any_byte_gives_its_whole_records(written: tuple[Path, lis
     content = path.read_bytes()
     for length in range(len(content) + 1):
         path.write_bytes(content[:length])
-        assert list(read_records(path)) == [record for record in whole if record.end <= length], length
+        left = [record for record in whole if record.end <= length]
+        assert list(read_records(path)) == left, length
+        assert read_rows(path).last == len(left), length
 
 
 def test_a_bit_flipped_anywhere_ends_the_file_before_it(written: tuple[Path, list[Record]]) -> None:
@@ -131,7 +133,9 @@ def test_a_bit_flipped_anywhere_ends_the_file_before_it(written: tuple[Path, lis
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
-        assert list(read_records(path)) == [record for record in whole if record.end <= place], place
+        left = [record for record in whole if record.end <= place]
+        assert list(read_records(path)) == left, place
+        assert read_rows(path).last == len(left), place
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 4096, b"\xff" * 4096, encode_frame(3, b'{"page":1}')])
@@ -154,6 +158,15 @@ def test_reading_goes_on_where_it_stopped(written: tuple[Path, list[Record]]) ->
     for number, record in enumerate(whole, 1):
         assert list(read_records(path, record.ordinal)) == whole[number:]
         assert list(read_records(path, record.ordinal, record.end)) == whole[number:]
+
+
+def test_rows_are_read_at_once_as_one_by_one(written: tuple[Path, list[Record]]) -> None:
+    path, whole = written
+    alone = [read_rows(path, record.ordinal - 1, limit=1).json[0] for record in whole]
+    assert read_rows(path) == Rows(1, alone, whole[-1].end)
+    assert read_rows(path, limit=2) == Rows(1, alone[:2], whole[1].end)
+    assert read_rows(path, 1, whole[0].end) == Rows(2, alone[1:], whole[-1].end)
+    assert read_rows(path, 3, whole[-1].end) == Rows(4, [], whole[-1].end)
 
 
 # --- threads, rotation, restarts --------------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
 """Journal rows as Arrow data in lake order, strictly: nothing is rounded, converted or dropped without a word.
 
-What enters: records of one journal file. What leaves: a table with a row for each; those that do not fit are refused.
+What enters: rows of one journal file. What leaves: a table with a row for each; those that do not fit are refused.
 Must not: be imported by edge workers; read or write a file.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.json as pj
 
 from personalizer.errors import DataError
 from personalizer.events.columns import COLUMNS, LEAD_COLUMNS, Column, ColumnType
-from personalizer.events.frames import MAX_PAYLOAD, Record
+from personalizer.events.frames import MAX_PAYLOAD, decode_row
 from personalizer.events.journal import JournalFile
 
 TABLES: dict[str, tuple[Column, ...]] = {"events": COLUMNS, "leads": LEAD_COLUMNS}
@@ -94,28 +95,28 @@ def _parse_options(columns: tuple[Column, ...]) -> pj.ParseOptions:
 _READERS = {name: RowReader(columns) for name, columns in TABLES.items()}
 
 
-def fit_records(name: str, file: JournalFile, records: Sequence[Record]) -> tuple[pa.Table, list[str]]:
-    """A row of table `name` for each record, in order, and what is wrong with those that had to be refused.
+def fit_rows(name: str, file: JournalFile, first: int, rows: Sequence[bytes]) -> tuple[pa.Table, list[str]]:
+    """Rows of a file that follow each other, from ordinal `first` on, as rows of table `name`, and what is wrong with
+    those that had to be refused.
 
     A refused event keeps its identity and time only (kind `refused`); a refused lead keeps everything, in `fields`.
     """
     try:
-        return arrow_table(name, file, records), []
+        return arrow_table(name, file, first, rows), []
     except DataError as error:
-        if len(records) == 1:
-            refused = records[0]._replace(json=_refuse(name, records[0]))
-            return arrow_table(name, file, [refused]), [_explain(name, records[0], error)]
-    half = len(records) // 2
-    parts = [fit_records(name, file, part) for part in (records[:half], records[half:])]
+        if len(rows) == 1:
+            row = decode_row(first, rows[0])
+            return arrow_table(name, file, first, [_refuse(name, row, rows[0])]), [_explain(name, row, error)]
+    half = len(rows) // 2
+    parts = [fit_rows(name, file, first, rows[:half]), fit_rows(name, file, first + half, rows[half:])]
     return pa.concat_tables([data for data, _ in parts]), [mistake for _, mistakes in parts for mistake in mistakes]
 
 
-def arrow_table(name: str, file: JournalFile, records: Sequence[Record]) -> pa.Table:
+def arrow_table(name: str, file: JournalFile, first: int, rows: Sequence[bytes]) -> pa.Table:
     """Rows of a file that follow each other as one table, with their identity, and `day` from `ts`.
 
     Raises DataError when any of them does not fit.
     """
-    rows = [record.json for record in records]
     reader = _READERS[name]
     try:
         try:
@@ -133,7 +134,6 @@ def arrow_table(name: str, file: JournalFile, records: Sequence[Record]) -> pa.T
         raise DataError("ts: every row needs the time at which the server received it.")
     columns["writer"] = pa.repeat(file.writer, len(rows))
     columns["generation"] = pa.repeat(pa.scalar(file.generation, pa.int64()), len(rows))
-    first = records[0].ordinal
     ordinals = columns["ordinal"] = pa.array(range(first, first + len(rows)), pa.int64())
     columns["event_id"] = pc.binary_join_element_wise(
         f"{file.writer}-{file.generation}-", ordinals.cast(pa.string()), ""
@@ -164,19 +164,19 @@ def _times(name: str, micros: pa.ChunkedArray) -> pa.ChunkedArray:
     return micros.cast(_TYPES[ColumnType.TIME])
 
 
-def _refuse(name: str, record: Record) -> bytes:
-    ts = record.row.get("ts")
+def _refuse(name: str, row: Mapping[str, Any], json: bytes) -> bytes:
+    ts = row.get("ts")
     if type(ts) is not int or not 0 <= ts <= LAST_TIME:
         ts = time.time_ns() // 1000
     kept: dict[str, int | str | None] = {"ts": ts}
     if name == "leads":
-        lead_id = record.row.get("lead_id")
-        kept |= {"lead_id": lead_id if isinstance(lead_id, str) else None, "fields": record.json.decode()}
+        lead_id = row.get("lead_id")
+        kept |= {"lead_id": lead_id if isinstance(lead_id, str) else None, "fields": json.decode()}
     else:
         kept |= {"kind": "refused", "refused_reason": DOES_NOT_FIT}
     return orjson.dumps(kept)
 
 
-def _explain(name: str, record: Record, error: DataError) -> str:
-    unknown = {column for column in record.row if not column.startswith("custom.")} - set(SCHEMAS[name].names)
+def _explain(name: str, row: Mapping[str, Any], error: DataError) -> str:
+    unknown = {column for column in row if not column.startswith("custom.")} - set(SCHEMAS[name].names)
     return f"there is no column {', '.join(sorted(unknown))}" if unknown else str(error)

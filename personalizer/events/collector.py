@@ -12,15 +12,14 @@ import logging
 import os
 import threading
 import time
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from deltalake.exceptions import DeltaError
 
 from personalizer.errors import DataError
-from personalizer.events.arrow import TABLES, fit_records
-from personalizer.events.frames import Record, read_records
+from personalizer.events.arrow import TABLES, fit_rows
+from personalizer.events.frames import Rows, read_rows
 from personalizer.events.journal import JournalFile, list_journals
 from personalizer.events.lake import Batch, LakeTable, count_missing, open_table
 
@@ -64,31 +63,32 @@ class Collector:
         files = list_journals(self._data, name)
         waiting = [file for file in files if file.size > self._position(file).offset]
         share = max(1, BATCH_ROWS // max(1, len(waiting)))  # each its share: a busy writer does not hold up the rest
-        read = {file: records for file in waiting if (records := self._read(file, share))}
+        read = {file: rows for file in waiting if (rows := self._read(file, share)).json}
         batches, mistakes = _fit(name, read)
         try:
-            rows = table.append(batches) if batches else 0
+            count = table.append(batches) if batches else 0
         except DataError:
             self._positions.clear()  # the lake is not what we remember: begin again from its marks
             raise
-        for file, records in read.items():
-            self._positions[file.path] = Position(records[-1].ordinal, records[-1].end)
-        full = {file for file, records in read.items() if len(records) == share}
+        for file, rows in read.items():
+            self._positions[file.path] = Position(rows.last, rows.end)
+        full = {file for file, rows in read.items() if len(rows.json) == share}
         self._delete([file for file in files if file.final and file not in full])
         if mistakes:
-            log.error("%s: %d of %d rows were refused, the first because %s", name, len(mistakes), rows, mistakes[0])
-        if rows:
+            log.error("%s: %d of %d rows were refused, the first because %s", name, len(mistakes), count, mistakes[0])
+        if count:
             table.tend()
-        return Collected(rows, len(mistakes), bool(full))
+        return Collected(count, len(mistakes), bool(full))
 
     def _position(self, file: JournalFile) -> Position:
         return self._positions.get(file.path, Position())
 
-    def _read(self, file: JournalFile, limit: int) -> list[Record]:
+    def _read(self, file: JournalFile, limit: int) -> Rows:
+        position = self._position(file)
         try:
-            return list(islice(read_records(file.path, *self._position(file)), limit))
+            return read_rows(file.path, position.ordinal, position.offset, limit)
         except FileNotFoundError:  # another collector was faster
-            return []
+            return Rows(position.ordinal + 1, [], position.offset)
 
     def _delete(self, done: list[JournalFile]) -> None:
         """Delete files that nobody writes to and whose rows are all in the lake."""
@@ -105,11 +105,11 @@ class Collector:
                     file.path.unlink()
 
 
-def _fit(name: str, read: dict[JournalFile, list[Record]]) -> tuple[list[Batch], list[str]]:
+def _fit(name: str, read: dict[JournalFile, Rows]) -> tuple[list[Batch], list[str]]:
     batches, mistakes = [], []
-    for file, records in read.items():
-        rows, wrong = fit_records(name, file, records)
-        batches.append(Batch(file.source, records[0].ordinal, rows))
+    for file, rows in read.items():
+        table, wrong = fit_rows(name, file, rows.first, rows.json)
+        batches.append(Batch(file.source, rows.first, table))
         mistakes += wrong
     return batches, mistakes
 
@@ -174,9 +174,9 @@ def wait_for_lake(data: Path, lake: Path, timeout: float) -> dt.datetime | None:
 def _journal_ends(data: Path, name: str) -> dict[str, int]:
     ends = {}
     for file in list_journals(data, name):
-        try:
-            for record in read_records(file.path):
-                ends[file.source] = record.ordinal
-        except FileNotFoundError:  # all of it is in the lake
-            continue
+        position = Position()
+        with contextlib.suppress(FileNotFoundError):  # all of it is in the lake
+            while (rows := read_rows(file.path, position.ordinal, position.offset, BATCH_ROWS)).json:
+                position = Position(rows.last, rows.end)
+                ends[file.source] = rows.last
     return ends

@@ -12,9 +12,10 @@ names in `facts`, so that a page need not rename them; as columns they have `_` 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from zlib_ng.zlib_ng import crc32
@@ -31,20 +32,18 @@ _ORDINAL_SIZE: Final = 8  # bytes of the payload
 _COLUMN_OF: Final = {column.fact: column.name for column in COLUMNS if column.fact}
 
 
-class Record(NamedTuple):
-    """One row of a journal file: its ordinal, the row as JSON, and the offset in bytes where its frame ends."""
+class Rows(NamedTuple):
+    """Rows of a journal file that follow each other, each as JSON; the first one's ordinal, and the offset in bytes
+    where the last one's frame ends. An object for each row would have the garbage collector look through thousands."""
 
-    ordinal: int
-    json: bytes
+    first: int
+    json: list[bytes]
     end: int
 
     @property
-    def row(self) -> dict[str, Any]:
-        """The row, column → value, with its ordinal; facts that no column is for keep their names."""
-        row: dict[str, Any] = {**orjson.loads(self.json), "ordinal": self.ordinal}
-        facts = row.pop("facts", None) or {}
-        row.update({_COLUMN_OF.get(name, name): value for name, value in facts.items()})
-        return row
+    def last(self) -> int:
+        """The last one's ordinal."""
+        return self.first + len(self.json) - 1
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
@@ -70,32 +69,38 @@ def encode_frame(ordinal: int, row: bytes) -> bytes:
     return _CRC.pack(crc32(checked)) + checked
 
 
-def read_records(path: Path, after_ordinal: int = 0, offset: int = 0) -> Iterator[Record]:
-    """The rows of a journal file beyond `after_ordinal`, in order; stops at the end or at the first bad frame.
+def decode_row(ordinal: int, json: bytes) -> dict[str, Any]:
+    """A row as `encode_row` got it, column → value, with its ordinal; facts that no column is for keep their names."""
+    row: dict[str, Any] = {**orjson.loads(json), "ordinal": ordinal}
+    facts = row.pop("facts", None) or {}
+    row.update({_COLUMN_OF.get(name, name): value for name, value in facts.items()})
+    return row
+
+
+def read_rows(path: Path, after_ordinal: int = 0, offset: int = 0, limit: int = sys.maxsize) -> Rows:
+    """The rows of a journal file beyond `after_ordinal`, `limit` at most, up to its end or its first bad frame.
 
     `offset` is where the frame of `after_ordinal` ends, so that what was read is not read again; 0 reads from the
     start and skips. A frame is bad when it is torn, its checksum differs, or its ordinal does not follow the last.
     Raises FileNotFoundError, as the collector deletes files that are in the lake.
     """
     ordinal = after_ordinal if offset else 0
+    rows: list[bytes] = []
     with path.open("rb", buffering=1 << 20) as file:
         file.seek(offset)
-        while (row := _read_frame(file, ordinal + 1)) is not None:
+        read = file.read
+        while len(rows) < limit:
+            header = read(_HEADER.size)
+            if len(header) < _HEADER.size:
+                break
+            crc, length, found = _HEADER.unpack(header)
+            if found != ordinal + 1 or not _ORDINAL_SIZE <= length <= MAX_PAYLOAD:
+                break
+            row = read(length - _ORDINAL_SIZE)
+            if len(row) < length - _ORDINAL_SIZE or crc32(row, crc32(header[_CRC.size :])) != crc:
+                break
             ordinal += 1
             offset += _HEADER.size + len(row)
             if ordinal > after_ordinal:
-                yield Record(ordinal, row, offset)
-
-
-def _read_frame(file: BinaryIO, ordinal: int) -> bytes | None:
-    """The JSON of the next frame; None when the file ends, or the frame is bad or not the one of `ordinal`."""
-    header = file.read(_HEADER.size)
-    if len(header) < _HEADER.size:
-        return None
-    crc, length, found = _HEADER.unpack(header)
-    if found != ordinal or not _ORDINAL_SIZE <= length <= MAX_PAYLOAD:
-        return None
-    row = file.read(length - _ORDINAL_SIZE)
-    if len(row) < length - _ORDINAL_SIZE or crc32(row, crc32(header[_CRC.size :])) != crc:
-        return None
-    return row
+                rows.append(row)
+    return Rows(after_ordinal + 1, rows, offset)

@@ -350,6 +350,7 @@ def test_small_files_are_compacted_and_leftovers_vacuumed(
     for number in range(1, 11):
         journal.append(event(number))
         collector.collect()
+    collector.finish()
     assert len(lake_files(lake, "events")) == 1
     assert Path(first).exists(), "whoever began to read before the compaction can go on"
 
@@ -373,11 +374,51 @@ def test_one_collector_compacts_at_a_time(
         for number in (1, 2):
             journal.append(event(number))
             collector.collect()
+            collector.finish()
         assert len(lake_files(lake, "events")) == 3
     journal.append(event(3))
     collector.collect()
+    collector.finish()
     assert len(lake_files(lake, "events")) == 1
     assert len(decisions(lake)) == 4
+
+
+def test_files_of_many_rows_wait_for_more_of_them(
+    data: Path, lake: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(laking, "COMPACT_AFTER", 1)
+    monkeypatch.setattr(laking, "COMPACT_LARGE_AFTER", 3)
+    monkeypatch.setattr(laking, "LARGE_ROWS", 2)
+    collector = Collector(data, lake)
+    journal.append(event(0))
+    files = []
+    for number in range(4):
+        collector.collect()
+        collector.finish()
+        files.append(len(lake_files(lake, "events")))
+        journal.append(event(1 + 2 * number))
+        journal.append(event(2 + 2 * number))
+    assert files == [1, 2, 3, 1]
+    assert len(decisions(lake)) == 7
+
+
+def test_a_compaction_that_fails_is_said_and_holds_up_nothing(
+    data: Path, lake: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(laking, "COMPACT_AFTER", 1)
+    (lake / "events" / "_compacting").mkdir(parents=True)
+    collector = Collector(data, lake)
+    for number in range(2):
+        journal.append(event(number))
+        assert collector.collect().rows == 1
+        collector.finish()
+    assert "could not be compacted, which is tried again later" in caplog.text
+    (lake / "events" / "_compacting").rmdir()
+    journal.append(event(2))
+    collector.collect()
+    collector.finish()
+    assert len(lake_files(lake, "events")) == 1
+    assert len(decisions(lake)) == 3
 
 
 def test_marks_outlive_checkpoints_and_the_logs_clean_up(

@@ -59,6 +59,11 @@ class Collector:
         parts = [self._collect_table(name, table) for name, table in self._tables.items()]
         return Collected(sum(p.rows for p in parts), sum(p.refused for p in parts), any(p.more for p in parts))
 
+    def finish(self) -> None:
+        """Wait for what goes on beside: compactions."""
+        for table in self._tables.values():
+            table.finish()
+
     def _collect_table(self, name: str, table: LakeTable) -> Collected:
         files = list_journals(self._data, name)
         waiting = [file for file in files if file.size > self._position(file).offset]
@@ -122,6 +127,7 @@ def collect_once(data: Path, lake: Path) -> Collected:
         part = collector.collect()
         rows, refused = rows + part.rows, refused + part.refused
         if not part.more:
+            collector.finish()
             return Collected(rows, refused, more=False)
 
 
@@ -146,6 +152,7 @@ def run_collector(data: Path, lake: Path, stop: threading.Event, interval: float
             pause = min(LONGEST_PAUSE, interval * 2**failures)
             log.error("events wait in the journals; trying again in %.1f s: %s", pause, error)
         if last:
+            collector.finish()
             return
         stop.wait(pause)
 

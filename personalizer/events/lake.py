@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from personalizer.errors import DataError
 from personalizer.events.arrow import SCHEMAS
@@ -34,6 +35,8 @@ from personalizer.events.arrow import SCHEMAS
 log = logging.getLogger(__name__)
 
 COMPACT_AFTER = 64  # commits; 1,001 small files answered in 0.34 s, compacted in 0.012 s
+COMPACT_LARGE_AFTER = 512  # commits of so many rows that their files are no hurry: the fewer times, the fewer rewritten
+LARGE_ROWS = 10_000  # in a commit
 VACUUM_EVERY = 3600.0  # seconds
 ATTEMPTS = 20  # at one commit, when other collectors commit too
 
@@ -72,6 +75,8 @@ class LakeTable:
         self._path = lake / name
         self._name = name
         self._commits = COMPACT_AFTER  # since the last compaction; how many an earlier collector made is not known
+        self._rows = 0  # in those commits
+        self._compaction: threading.Thread | None = None
         self._vacuumed = -VACUUM_EVERY
 
     def append(self, batches: Sequence[Batch]) -> int:
@@ -83,28 +88,43 @@ class LakeTable:
                 log.debug("%s: another collector was faster (%s)", self._path, error)
             else:
                 self._commits += 1
+                self._rows += rows
                 return rows
         raise DataError(f"{self._path}: other collectors commit all the time; run one collector for a lake.")
 
     def tend(self) -> None:
-        """Vacuum and compact when it is time. Raises OSError or DeltaError."""
+        """Vacuum when it is time, and begin to compact. Raises OSError or DeltaError."""
         if time.monotonic() - self._vacuumed >= VACUUM_EVERY:
             self._open().vacuum(dry_run=False, full=True)  # full: also what a killed collector did not commit
             self._vacuumed = time.monotonic()
-        if self._commits >= COMPACT_AFTER:
-            self._commits = 0
-            self._compact()
+        large = self._rows >= LARGE_ROWS * self._commits
+        if self._commits >= (COMPACT_LARGE_AFTER if large else COMPACT_AFTER) and not self._compacts:
+            self._commits = self._rows = 0
+            # Beside the commits, as it takes seconds after many rows.
+            self._compaction = threading.Thread(target=self._compact, name=f"compaction of {self._name}")
+            self._compaction.start()
+
+    def finish(self) -> None:
+        """Wait for the end of a compaction."""
+        if self._compaction is not None:
+            self._compaction.join()
+
+    @property
+    def _compacts(self) -> bool:
+        return self._compaction is not None and self._compaction.is_alive()
 
     def _compact(self) -> None:
         # One at a time, and on a handle opened within it: deltalake 1.6.6 lets two compactions of the same files both
         # commit, which doubles every row in them. Its conflict check passes over files that are removed without a
         # change of data (delta-rs #3982), and its `compact` takes neither application transactions nor a retry limit.
-        with (self._path / "_compacting").open("w") as lock:  # the underscore keeps it from the vacuum
-            try:
+        try:
+            with (self._path / "_compacting").open("w") as lock:  # the underscore keeps it from the vacuum
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return  # another collector is at it
-            self._open().optimize.compact()
+                self._open().optimize.compact(max_concurrent_tasks=1)  # each task holds about a file's rows in memory
+        except BlockingIOError:
+            log.debug("%s: another collector compacts", self._path)
+        except (OSError, DeltaError) as error:  # nothing depends on it
+            log.error("%s: could not be compacted, which is tried again later: %s", self._path, error)
 
     def _commit(self, table: DeltaTable, batches: Sequence[Batch]) -> int:
         fresh = [batch for batch in (_beyond_mark(table, batch) for batch in batches) if len(batch.rows)]

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 from benchmarks import BenchError, inside
 from benchmarks.agents import new_agent
 from benchmarks.figures import Findings, Say
-from benchmarks.load import CONNECTIONS, Round, await_rest, lead_in, run_round
+from benchmarks.load import CONNECTIONS, FEW_CONNECTIONS, Round, await_rest, lead_in, run_round
 from benchmarks.machine import version_of
 from benchmarks.naive import create_naive_app
 from benchmarks.peers import BARE, EMPTY, GZIPPED, NAIVE, NGINX, OURS, run_nginx, run_ours, run_peer, run_redis
-from benchmarks.processes import Peer, find_program
+from benchmarks.processes import Peer, cores_of_their_own, find_program
 from benchmarks.results import COLD, inside_findings, served_findings
 from benchmarks.serve import WsgiApp
 from benchmarks.sizes import Size
@@ -130,7 +130,8 @@ def _compare_served(one: _Comparison) -> None:
         add("2", NGINX, lambda: run_nginx(bench, body))
         add("3", NAIVE, lambda: run_peer(NAIVE, bench, naive, {"redis": one.redis_pid}), one.size.naive_visitors)
         add("4", WAGTAIL, lambda: run_wagtail(bench, one.secret), max(20, one.size.naive_visitors // _SLOW_VISITORS))
-        rounds = _load_in_turn(one, runners)
+        with cores_of_their_own([runner.peer for runner in runners]):
+            rounds = _load_in_turn(one, runners)
         exposures = _count_exposures(one)
     one.findings.add(served_findings(rounds))
     one.findings.notes.append(
@@ -160,8 +161,9 @@ def _load_in_turn(one: _Comparison, runners: Sequence[Runner]) -> Mapping[str, l
                 continue
             one.say(f"round {number} of {one.size.rounds}: {name}")
             try:
-                led_in = lead_in(peer, file, one.size.lead_in, seed=one.size.rounds + number)
-                found = run_round(peer, file, one.size.seconds, seed=number)
+                connections = FEW_CONNECTIONS if name == WAGTAIL else CONNECTIONS
+                led_in = lead_in(peer, file, one.size.lead_in, one.size.rounds + number, connections)
+                found = run_round(peer, file, one.size.seconds, number, connections)
             except BenchError as error:
                 if peer.name == OURS:
                     raise

@@ -86,4 +86,4 @@ def _versions(machine: Mapping[str, Any]) -> str:
 
 
 def _method(method: str) -> str:
-    return f"{method}; every Python server with 1 worker and {THREADS} thread, {CONNECTIONS} connections"
+    return f"{method}; every Python server with 1 worker and {THREADS} thread on a core of its own, {CONNECTIONS} connections"

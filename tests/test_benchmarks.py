@@ -12,6 +12,7 @@ import pytest
 from servers import WORKSPACE
 
 from benchmarks.figures import Figure
+from benchmarks.processes import connect, cores_of_their_own
 
 
 def run_bench(*options: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +66,24 @@ def test_a_row_that_does_not_exist_is_refused() -> None:
     done = run_bench("--rows", "1,99")
     assert done.returncode == 2
     assert "99: there is no such row" in done.stderr
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
+def test_a_server_has_a_core_of_its_own_while_it_is_measured() -> None:
+    mine = os.sched_getaffinity(0)
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(command) as server, subprocess.Popen(command) as helper:
+        try:
+            with connect("server", 1, [server.pid], {"helper": helper.pid}) as peer:
+                with cores_of_their_own([peer]):
+                    assert os.sched_getaffinity(server.pid) == {min(mine)}
+                    assert os.sched_getaffinity(helper.pid) == mine - {min(mine)}
+                    started = subprocess.run(["nproc"], capture_output=True, text=True, check=True)
+                    assert int(started.stdout) == len(mine) - 1
+                assert os.sched_getaffinity(0) == mine
+        finally:
+            server.kill()
+            helper.kill()
 
 
 @pytest.mark.parametrize(

@@ -107,5 +107,5 @@ def _run_wrk(port: int, requests: Path, seconds: int, seed: int, connections: in
 
 
 def _stand_back() -> None:
-    """Have wrk not interrupt a server for each answer that comes, as one on a machine of its own would not."""
+    """Have wrk not interrupt for each answer what shares a core with it."""
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -74,22 +74,21 @@ def cores_of_their_own(peers: Sequence[Peer]) -> Iterator[None]:
     mine = os.sched_getaffinity(0)
     first, *rest = sorted(mine)
     beside = set(rest) or mine
-    for peer in peers:
-        for pid in peer.pids:
-            _confine(pid, {first})
-        for pid in peer.others.values():
-            _confine(pid, beside)
-    os.sched_setaffinity(0, beside)
+    answering = [pid for peer in peers for pid in peer.pids]
+    helping = [pid for peer in peers for pid in peer.others.values()]
     try:
+        _confine(answering, {first})
+        _confine([*helping, os.getpid()], beside)
         yield
     finally:
-        os.sched_setaffinity(0, mine)
+        _confine([*answering, *helping, os.getpid()], mine)
 
 
-def _confine(pid: int, cores: set[int]) -> None:
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(ProcessLookupError):  # it has just ended
-            os.sched_setaffinity(int(thread.name), cores)
+def _confine(pids: Sequence[int], cores: set[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended, or one of its threads
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), cores)
 
 
 def find_program(name: str, package: str) -> str:

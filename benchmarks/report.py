@@ -86,5 +86,4 @@ def _versions(machine: Mapping[str, Any]) -> str:
 
 
 def _method(method: str) -> str:
-    each = f"every server on a core of its own, a Python one with 1 worker and {THREADS} thread"
-    return f"{method}; {each}, {CONNECTIONS} connections"
+    return f"{method}; every Python server with 1 worker and {THREADS} thread, {CONNECTIONS} connections"

@@ -306,7 +306,8 @@ class Supervisor:
             time.sleep(0.02)
         for child in self._children:
             if child.pid:
-                log.warning("%s did not end within %d s (a slow sender?); killing it", child.name, _STOP_SECONDS)
+                why = "a compaction" if child.channel is None else "a slow sender"
+                log.warning("%s did not end within %d s (%s?); killing it", child.name, _STOP_SECONDS, why)
                 _signal(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
 

@@ -37,6 +37,14 @@ NOON = 1_795_262_400_000_000  # 2026-11-21 12:00 UTC
 DAY = 86_400_000_000
 
 
+@pytest.fixture(autouse=True)
+def _upkeep_ends_with_its_test() -> Iterator[None]:
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("upkeep of "):
+            thread.join()
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
@@ -299,6 +307,7 @@ def test_a_lake_that_was_replaced_is_filled_from_the_journals(data: Path, lake: 
     collector = Collector(data, lake)
     journal.append(event(0))
     collector.collect()
+    collector.finish()
     shutil.rmtree(lake)
     journal.append(event(1))
     with pytest.raises(DataError, match="read again"):
@@ -343,6 +352,7 @@ def test_small_files_are_compacted_and_leftovers_vacuumed(
     collector = Collector(data, lake)
     journal.append(event(0))
     collector.collect()
+    collector.finish()
     (first,) = lake_files(lake, "events")
     orphan = Path(first).with_name("part-of-a-killed-collector.parquet")
     orphan.write_bytes(b"x")
@@ -358,6 +368,7 @@ def test_small_files_are_compacted_and_leftovers_vacuumed(
     journal.append(event(11))
     monkeypatch.setattr(laking, "VACUUM_EVERY", 0.0)
     collector.collect()
+    collector.finish()
     assert not orphan.exists()
     assert decisions(lake) == [f"d{number}" for number in range(12)]
 
@@ -402,7 +413,7 @@ def test_files_of_many_rows_wait_for_more_of_them(
     assert len(decisions(lake)) == 7
 
 
-def test_a_compaction_that_fails_is_said_and_holds_up_nothing(
+def test_upkeep_that_fails_is_said_and_holds_up_nothing(
     data: Path, lake: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(laking, "COMPACT_AFTER", 1)
@@ -412,13 +423,52 @@ def test_a_compaction_that_fails_is_said_and_holds_up_nothing(
         journal.append(event(number))
         assert collector.collect().rows == 1
         collector.finish()
-    assert "could not be compacted, which is tried again later" in caplog.text
+    assert "could not be compacted or vacuumed, which is tried again later" in caplog.text
     (lake / "events" / "_compacting").rmdir()
     journal.append(event(2))
     collector.collect()
     collector.finish()
     assert len(lake_files(lake, "events")) == 1
     assert len(decisions(lake)) == 3
+
+
+def test_commits_go_on_while_files_are_compacted(
+    data: Path, lake: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(laking, "COMPACT_AFTER", 3)
+    begun, go_on, compact = threading.Event(), threading.Event(), laking.open_table
+
+    def open_slowly(path: Path) -> DeltaTable | None:
+        table = compact(path)
+        if threading.current_thread().name == "upkeep of events":
+            begun.set()
+            assert go_on.wait(30)  # its handle grows old meanwhile
+        return table
+
+    collector = Collector(data, lake)
+    journal.append(event(0))
+    collector.collect()
+    collector.finish()
+    monkeypatch.setattr(laking, "open_table", open_slowly)
+    for number in range(1, 10):
+        journal.append(event(number))
+        assert collector.collect().rows == 1
+        if number == 3:
+            assert begun.wait(30)
+    assert len(lake_files(lake, "events")) == 10
+    go_on.set()
+    collector.finish()
+    assert len(lake_files(lake, "events")) == 7, "four became one"
+    assert decisions(lake) == [f"d{number}" for number in range(10)]
+    assert collect_once(data, lake).rows == 0
+
+
+def test_upkeep_makes_no_lake(data: Path, lake: Path, journal: Journal) -> None:
+    table = laking.LakeTable(lake, "events")
+    (lake / "events").mkdir(parents=True)
+    table.tend()
+    table.finish()
+    assert [path.name for path in (lake / "events").iterdir()] == ["_compacting"]
 
 
 def test_marks_outlive_checkpoints_and_the_logs_clean_up(

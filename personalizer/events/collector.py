@@ -54,13 +54,20 @@ class Collector:
         self._tables = {name: LakeTable(lake, name) for name in TABLES}
         self._positions: dict[Path, Position] = {}
 
-    def collect(self) -> Collected:
-        """At most one commit a table, for all writers. Raises OSError, DeltaError or DataError; call again then."""
+    def collect(self, *, tend: bool = True) -> Collected:
+        """At most one commit a table, for all writers; `tend`: begin to compact when it is time.
+
+        Raises OSError, DeltaError or DataError; call again then.
+        """
         parts = [self._collect_table(name, table) for name, table in self._tables.items()]
+        if tend:
+            for table, part in zip(self._tables.values(), parts, strict=True):
+                if part.rows:
+                    table.tend()
         return Collected(sum(p.rows for p in parts), sum(p.refused for p in parts), any(p.more for p in parts))
 
     def finish(self) -> None:
-        """Wait for what goes on beside: compactions."""
+        """Wait for what goes on beside the commits."""
         for table in self._tables.values():
             table.finish()
 
@@ -81,8 +88,6 @@ class Collector:
         self._delete([file for file in files if file.final and file not in full])
         if mistakes:
             log.error("%s: %d of %d rows were refused, the first because %s", name, len(mistakes), count, mistakes[0])
-        if count:
-            table.tend()
         return Collected(count, len(mistakes), bool(full))
 
     def _position(self, file: JournalFile) -> Position:
@@ -123,12 +128,14 @@ def collect_once(data: Path, lake: Path) -> Collected:
     """Move everything that the journals hold now. Raises OSError, DeltaError or DataError."""
     collector = Collector(data, lake)
     rows = refused = 0
-    while True:
-        part = collector.collect()
-        rows, refused = rows + part.rows, refused + part.refused
-        if not part.more:
-            collector.finish()
-            return Collected(rows, refused, more=False)
+    try:
+        while True:
+            part = collector.collect()
+            rows, refused = rows + part.rows, refused + part.refused
+            if not part.more:
+                return Collected(rows, refused, more=False)
+    finally:
+        collector.finish()
 
 
 def run_collector(data: Path, lake: Path, stop: threading.Event, interval: float = 0.4) -> None:
@@ -142,7 +149,7 @@ def run_collector(data: Path, lake: Path, stop: threading.Event, interval: float
     while True:
         last = stop.is_set()
         try:
-            done = collector.collect()
+            done = collector.collect(tend=not last)
             pause = 0.0 if done.more else interval * (1 + min(3, done.rows / BUSY_ROWS))
             if failures:
                 log.warning("the lake takes events again")

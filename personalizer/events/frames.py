@@ -81,7 +81,8 @@ def read_rows(path: Path, after_ordinal: int = 0, offset: int = 0, limit: int = 
     """The rows of a journal file beyond `after_ordinal`, `limit` at most, up to its end or its first bad frame.
 
     `offset` is where the frame of `after_ordinal` ends, so that what was read is not read again; 0 reads from the
-    start and skips. A frame is bad when it is torn, its checksum differs, or its ordinal does not follow the last.
+    start and skips. Without rows, `end` is no place to go on from. A frame is bad when it is torn, its checksum
+    differs, or its ordinal does not follow the last.
     Raises FileNotFoundError, as the collector deletes files that are in the lake.
     """
     ordinal = after_ordinal if offset else 0

@@ -10,6 +10,7 @@ mark since the handle was opened, so marks are read and rows committed with the 
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import logging
 import threading
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 
 COMPACT_AFTER = 64  # commits; 1,001 small files answered in 0.34 s, compacted in 0.012 s
 COMPACT_LARGE_AFTER = 512  # commits of so many rows that their files are no hurry: the fewer times, the fewer rewritten
-LARGE_ROWS = 10_000  # in a commit
+LARGE_ROWS = 10_000  # in a commit, on average
+COMMIT_COMPACTED = dt.timedelta(minutes=1)  # a compaction that takes long commits what it has
 VACUUM_EVERY = 3600.0  # seconds
 ATTEMPTS = 20  # at one commit, when other collectors commit too
 
@@ -48,7 +50,7 @@ _CONFIGURATION: dict[str, str | None] = {
     "delta.logRetentionDuration": "interval 10 minutes",
     "delta.checkpointInterval": "16",
 }
-# Hardly two rows of a commit have the same; a dictionary of them costs a tenth of writing, for nothing.
+# Few rows of a commit have the same; a dictionary of them costs a tenth of writing and saves no byte.
 _UNIQUE = ("event_id", "decision_id", "visitor", "unit", "visit", "lead_id")
 _WRITER = WriterProperties(
     compression="SNAPPY", column_properties={name: ColumnProperties(dictionary_enabled=False) for name in _UNIQUE}
@@ -76,7 +78,7 @@ class LakeTable:
         self._name = name
         self._commits = COMPACT_AFTER  # since the last compaction; how many an earlier collector made is not known
         self._rows = 0  # in those commits
-        self._compaction: threading.Thread | None = None
+        self._upkeep: threading.Thread | None = None
         self._vacuumed = -VACUUM_EVERY
 
     def append(self, batches: Sequence[Batch]) -> int:
@@ -93,38 +95,42 @@ class LakeTable:
         raise DataError(f"{self._path}: other collectors commit all the time; run one collector for a lake.")
 
     def tend(self) -> None:
-        """Vacuum when it is time, and begin to compact. Raises OSError or DeltaError."""
-        if time.monotonic() - self._vacuumed >= VACUUM_EVERY:
-            self._open().vacuum(dry_run=False, full=True)  # full: also what a killed collector did not commit
-            self._vacuumed = time.monotonic()
+        """Begin to vacuum and compact when it is time, beside the commits: it takes seconds after many rows."""
         large = self._rows >= LARGE_ROWS * self._commits
-        if self._commits >= (COMPACT_LARGE_AFTER if large else COMPACT_AFTER) and not self._compacts:
-            self._commits = self._rows = 0
-            # Beside the commits, as it takes seconds after many rows.
-            self._compaction = threading.Thread(target=self._compact, name=f"compaction of {self._name}")
-            self._compaction.start()
+        compact = self._commits >= (COMPACT_LARGE_AFTER if large else COMPACT_AFTER)
+        vacuum = time.monotonic() - self._vacuumed >= VACUUM_EVERY
+        if (compact or vacuum) and (self._upkeep is None or not self._upkeep.is_alive()):
+            upkeep = threading.Thread(target=self._keep_up, args=(compact, vacuum), name=f"upkeep of {self._name}")
+            upkeep.start()
+            self._upkeep = upkeep
+            if compact:
+                self._commits = self._rows = 0
 
     def finish(self) -> None:
-        """Wait for the end of a compaction."""
-        if self._compaction is not None:
-            self._compaction.join()
+        """Wait for the end of what `tend` began."""
+        if self._upkeep is not None:
+            self._upkeep.join()
 
-    @property
-    def _compacts(self) -> bool:
-        return self._compaction is not None and self._compaction.is_alive()
-
-    def _compact(self) -> None:
-        # One at a time, and on a handle opened within it: deltalake 1.6.6 lets two compactions of the same files both
+    def _keep_up(self, compact: bool, vacuum: bool) -> None:
+        # One at a time, and on handles opened within it: deltalake 1.6.6 lets two compactions of the same files both
         # commit, which doubles every row in them. Its conflict check passes over files that are removed without a
         # change of data (delta-rs #3982), and its `compact` takes neither application transactions nor a retry limit.
+        # A vacuum would take what a compaction has not committed yet for leftovers, if that took over an hour.
         try:
             with (self._path / "_compacting").open("w") as lock:  # the underscore keeps it from the vacuum
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._open().optimize.compact(max_concurrent_tasks=1)  # each task holds about a file's rows in memory
+                if vacuum and (table := open_table(self._path)):
+                    table.vacuum(dry_run=False, full=True)  # full: also what a killed collector did not commit
+                    self._vacuumed = time.monotonic()
+                if compact and (table := open_table(self._path)):
+                    # Each task holds about a file's rows in memory.
+                    table.optimize.compact(max_concurrent_tasks=1, min_commit_interval=COMMIT_COMPACTED)
         except BlockingIOError:
-            log.debug("%s: another collector compacts", self._path)
-        except (OSError, DeltaError) as error:  # nothing depends on it
-            log.error("%s: could not be compacted, which is tried again later: %s", self._path, error)
+            log.debug("%s: another collector does the upkeep", self._path)
+        except (OSError, DeltaError) as error:
+            log.error("%s: could not be compacted or vacuumed, which is tried again later: %s", self._path, error)
+        except Exception:  # the last door of a thread; deltalake raises many kinds, and no row depends on this
+            log.exception("%s: could not be compacted or vacuumed, which is tried again later", self._path)
 
     def _commit(self, table: DeltaTable, batches: Sequence[Batch]) -> int:
         fresh = [batch for batch in (_beyond_mark(table, batch) for batch in batches) if len(batch.rows)]
@@ -162,6 +168,8 @@ def open_table(path: Path) -> DeltaTable | None:
         return DeltaTable(path)
     except TableNotFoundError:
         return None
+    except DeltaError:  # a file of the log went between finding and reading it: its clean-up was faster
+        return DeltaTable(path)
 
 
 def _beyond_mark(table: DeltaTable, batch: Batch) -> Batch:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 import pytest
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -137,7 +137,7 @@ class Browser:
         def read() -> bool:
             try:
                 return self.find(selector).text == text
-            except (NoSuchElementException, StaleElementReferenceException):  # between two pages
+            except WebDriverException:  # between two pages, for which the driver has several errors
                 return False
 
         until(read)

@@ -43,7 +43,7 @@ from personalizer.worker import run_worker
 log = logging.getLogger(__name__)
 
 COLLECTOR_NICE = 5  # on a full machine it gets a quarter of a core, and pages the rest
-_ONE_THREAD = {"TOKIO_WORKER_THREADS": "1"}  # deltalake's: the collector works on one core at a time
+_THREADS = {"TOKIO_WORKER_THREADS": "2"}  # deltalake's: one for commits, one for a compaction beside them
 _STEP_SECONDS = (
     60  # so long all wait for a worker to read new content; it takes one or two, on a full machine some more
 )
@@ -220,7 +220,7 @@ class Supervisor:
         parent = os.getpid()
         process = subprocess.Popen(
             [sys.executable, "-m", "personalizer", "collect"],
-            env={**os.environ, **_ONE_THREAD, **self.settings.as_environment()},
+            env={**os.environ, **_THREADS, **self.settings.as_environment()},
             preexec_fn=lambda: _begin_collector(parent),  # this process has one thread, so a hook is safe
             stdin=subprocess.DEVNULL,
         )
